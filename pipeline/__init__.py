@@ -1,0 +1,1 @@
+"""Compose the steps, record them in MLflow, and choose the greenest configuration."""

@@ -1,0 +1,27 @@
+"""``python -m pipeline COMMAND``: every entry point of the project."""
+
+import click
+
+from pipeline import single_steps, terminal
+from pipeline.compare import compare
+from pipeline.run import run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Train a Keras model to the accuracy you need, on the least energy."""
+
+
+for command in (
+    run,
+    single_steps.preprocess,
+    single_steps.partition,
+    single_steps.train,
+    single_steps.evaluate,
+    single_steps.quantize,
+    compare,
+):
+    cli.add_command(command)
+
+if __name__ == "__main__":
+    terminal.main(cli, "python -m pipeline")

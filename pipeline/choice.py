@@ -1,0 +1,281 @@
+"""Which configuration is the greenest, among runs towards one target on one dataset."""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from steps.errors import InputError
+from steps.outcome import Outcome
+
+if TYPE_CHECKING:
+    from pipeline.tracking import RecordedRun
+
+OBJECTIVES = {
+    "energy": "energy_to_accuracy_j",
+    "emissions": "emissions_kg",
+    "time": "time_to_accuracy_s",
+}
+MISSED = (Outcome.BUDGET_EXHAUSTED, Outcome.DIVERGED, Outcome.CAPPED)
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Mean over repeats; `low` and `high` are None where no repeat tells of the noise."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A configuration that reached the target in all of its repeats.
+
+    Attributes:
+        config_id: the same for all its runs.
+        parameters: its hyperparameters, without the seed.
+        runs: its repeats.
+        intervals: by metric, of each objective's metric that all its repeats have.
+    """
+
+    config_id: str
+    parameters: Mapping[str, str]
+    runs: tuple["RecordedRun", ...]
+    intervals: Mapping[str, Interval]
+
+    def mean(self, metric: str) -> float | None:
+        """Mean of a metric over the repeats; None unless each of them has it."""
+        values = [run.metrics.get(metric) for run in self.runs]
+        present = [value for value in values if value is not None]
+        return statistics.fmean(present) if len(present) == len(values) else None
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A run that is not ranked, and why."""
+
+    run: "RecordedRun"
+    why: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The ranking, cheapest first.
+
+    Attributes:
+        ranking: empty where no configuration reached the target.
+        tied_with: configurations that the noise does not tell from the first; None where there
+            are no repeats that could tell.
+        excluded: runs that are not ranked.
+    """
+
+    ranking: tuple[Ranked, ...]
+    tied_with: tuple[Ranked, ...] | None
+    excluded: tuple[Excluded, ...]
+
+
+def comparable(
+    runs: Iterable["RecordedRun"],
+    dataset: str = "",
+    target_accuracy: float | None = None,
+    patience: int | None = None,
+) -> tuple[list["RecordedRun"], list[Excluded]]:
+    """The runs that trained on one dataset towards one target, and those that are none of these.
+
+    Args:
+        runs: of one experiment.
+        dataset: as it was named, or its digest; empty if there is only one.
+        target_accuracy: None if there is only one.
+        patience: None if there is only one.
+
+    Raises:
+        InputError: there are several, and the user has to pick.
+    """
+    trained, excluded = [], []
+    for run in runs:
+        if "config_id" not in run.tags or "target_accuracy" not in run.parameters:
+            excluded.append(Excluded(run, "not a run of Greenest"))
+        elif run.tags.get("outcome") not in (Outcome.REACHED, *MISSED):
+            excluded.append(Excluded(run, _unfinished(run)))
+        else:
+            trained.append(run)
+
+    for option, wanted, facets in (
+        ("--dataset", dataset or None, _dataset),
+        ("--target-accuracy", target_accuracy, _target_accuracy),
+        ("--patience", patience, _patience),
+    ):
+        if wanted is not None:
+            others = [run for run in trained if wanted not in facets(run)]
+            trained = [run for run in trained if wanted in facets(run)]
+            excluded += [Excluded(run, f"other {option}: {_shown(facets(run))}") for run in others]
+            if others and not trained:
+                raise InputError(
+                    option, wanted, f"no run has it; choose {_choices(others, facets)}"
+                )
+        elif len({facets(run)[-1] for run in trained}) > 1:
+            problem = f"is needed, since the runs differ in it; choose {_choices(trained, facets)}"
+            raise InputError(option, "", problem)
+    return trained, excluded
+
+
+def _dataset(run: "RecordedRun") -> tuple[object, ...]:
+    # The digest comes last because it identifies: a file may change and keep its name.
+    return run.parameters["dataset"], run.tags.get("dataset_digest", "")
+
+
+def _target_accuracy(run: "RecordedRun") -> tuple[object, ...]:
+    return (float(run.parameters["target_accuracy"]),)
+
+
+def _patience(run: "RecordedRun") -> tuple[object, ...]:
+    return (int(run.parameters["patience"]),)
+
+
+def _choices(
+    runs: Sequence["RecordedRun"], facets: Callable[["RecordedRun"], tuple[object, ...]]
+) -> str:
+    return "one of " + ", ".join(sorted({_shown(facets(run)) for run in runs}))
+
+
+def _shown(facets: tuple[object, ...]) -> str:
+    name, *digest = map(str, facets)
+    return f"{name} ({digest[0]})" if digest else name
+
+
+def _unfinished(run: "RecordedRun") -> str:
+    if "failure" in run.tags:
+        return f"{run.status}: {run.tags['failure']}"
+    return "still running" if run.status == "RUNNING" else "not trained"
+
+
+def choose(runs: Sequence["RecordedRun"], objective: str) -> Choice:
+    """Rank configurations by their mean cost over repeats.
+
+    A configuration with a repeat that missed the target is left out: what it takes to get there
+    is not known, and may be without bound.
+
+    The interval and the ties treat the noise of a cost as lognormal, with one relative spread for
+    all configurations, pooled over their repeats (Student's t with the pooled degrees of freedom).
+
+    Args:
+        runs: comparable ones.
+        objective: a key of `OBJECTIVES`.
+    """
+    metric = OBJECTIVES[objective]
+    by_configuration: dict[str, list[RecordedRun]] = defaultdict(list)
+    for run in runs:
+        by_configuration[run.tags["config_id"]].append(run)
+
+    excluded: list[Excluded] = []
+    candidates: dict[str, list[RecordedRun]] = {}
+    for config_id, repeats in by_configuration.items():
+        if any(run.tags["outcome"] in MISSED for run in repeats):
+            excluded += [Excluded(run, _missed(run)) for run in repeats]
+        elif any(run.metrics.get(metric, 0.0) <= 0 for run in repeats):
+            excluded += [Excluded(run, f"no {objective} was recorded") for run in repeats]
+        else:
+            candidates[config_id] = repeats
+
+    noises = {each: Noise.of(_costs(candidates, each).values()) for each in OBJECTIVES.values()}
+    ranking = sorted(
+        (_rank(config_id, repeats, noises) for config_id, repeats in candidates.items()),
+        key=lambda ranked: ranked.intervals[metric].mean,
+    )
+    tied = None
+    if ranking and noises[metric].degrees_of_freedom:
+        costs = _costs(candidates, metric)
+        best = costs[ranking[0].config_id]
+        tied = tuple(
+            other
+            for other in ranking[1:]
+            if not noises[metric].tells_apart(best, costs[other.config_id])
+        )
+    return Choice(tuple(ranking), tied, tuple(excluded))
+
+
+def _costs(
+    candidates: Mapping[str, Sequence["RecordedRun"]], metric: str
+) -> dict[str, list[float]]:
+    """Costs by configuration, of those whose repeats all have one."""
+    return {
+        config_id: [run.metrics[metric] for run in repeats]
+        for config_id, repeats in candidates.items()
+        if all(run.metrics.get(metric, 0.0) > 0 for run in repeats)
+    }
+
+
+def _rank(
+    config_id: str, repeats: Sequence["RecordedRun"], noises: Mapping[str, "Noise"]
+) -> Ranked:
+    own = {config_id: repeats}
+    return Ranked(
+        config_id=config_id,
+        parameters={k: v for k, v in repeats[0].parameters.items() if k != "seed"},
+        runs=tuple(repeats),
+        intervals={
+            metric: noise.interval(costs[config_id])
+            for metric, noise in noises.items()
+            if (costs := _costs(own, metric))
+        },
+    )
+
+
+def _missed(run: "RecordedRun") -> str:
+    if run.tags["outcome"] not in MISSED:
+        return "another repeat of its configuration missed the target"
+    reached = run.metrics.get("val_accuracy")
+    ended = "" if reached is None else f", validation accuracy ended at {reached:.4f}"
+    return f"missed its target ({run.tags['outcome']}{ended})"
+
+
+def closest(runs: Iterable["RecordedRun"]) -> "RecordedRun | None":
+    """Of runs that missed, the one whose validation accuracy ended highest."""
+    scored = [run for run in runs if math.isfinite(run.metrics.get("val_accuracy", math.nan))]
+    return max(scored, key=lambda run: run.metrics["val_accuracy"], default=None)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Relative spread of a cost from one repeat to the next.
+
+    Attributes:
+        log_spread: standard deviation of the cost's logarithm, pooled; 0 without repeats.
+        degrees_of_freedom: repeats beyond the first, summed over the configurations.
+    """
+
+    log_spread: float
+    degrees_of_freedom: int
+
+    @classmethod
+    def of(cls, costs: Iterable[Sequence[float]]) -> "Noise":
+        """Noise of positive costs, one sequence per configuration."""
+        squares, degrees = 0.0, 0
+        for repeats in costs:
+            logs = [math.log(cost) for cost in repeats]
+            squares += sum((log - statistics.fmean(logs)) ** 2 for log in logs)
+            degrees += len(logs) - 1
+        return cls(math.sqrt(squares / degrees) if degrees else 0.0, degrees)
+
+    def interval(self, costs: Sequence[float]) -> Interval:
+        """Mean of `costs`, and the limits between which it lies with 95 % confidence."""
+        mean = statistics.fmean(costs)
+        if not self.degrees_of_freedom:
+            return Interval(mean, None, None)
+        factor = math.exp(self._reach(1 / len(costs)))
+        return Interval(mean, mean / factor, mean * factor)
+
+    def tells_apart(self, costs: Sequence[float], others: Sequence[float]) -> bool:
+        """Whether two means differ by more than noise would, at 95 % confidence."""
+        difference = math.log(statistics.fmean(others) / statistics.fmean(costs))
+        return abs(difference) > self._reach(1 / len(costs) + 1 / len(others))
+
+    def _reach(self, variances: float) -> float:
+        from scipy.stats import t
+
+        quantile = float(t.ppf((1 + CONFIDENCE) / 2, self.degrees_of_freedom))
+        return quantile * self.log_spread * math.sqrt(variances)

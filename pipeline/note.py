@@ -1,0 +1,93 @@
+"""The description of a run that a person reads on its page in MLflow."""
+
+from typing import TYPE_CHECKING
+
+from pipeline.units import energy_parts, grams, joules
+from steps.outcome import Outcome
+
+if TYPE_CHECKING:
+    from pipeline.tracking import RecordedRun
+
+
+def note(run: "RecordedRun") -> str:
+    """Markdown: what it was, whether it reached its target, and what that cost."""
+    return "\n\n".join(filter(None, (_what(run), _how_it_ended(run), _energy(run), _test(run))))
+
+
+def _what(run: "RecordedRun") -> str:
+    given = run.parameters
+    momentum = f", momentum {given['momentum']}" if float(given["momentum"]) else ""
+    return (
+        f"**{run.name}**: an MLP ({_code(given['hidden'])}, {given['activation']}) on "
+        f"{_code(given['dataset'])} ({given['partitioning']}, {given['preprocessing']}), "
+        f"trained with {given['optimizer']} at learning rate {given['lr']}{momentum} and batch "
+        f"size {given['batch_size']}, seed {given['seed']}."
+    )
+
+
+def _how_it_ended(run: "RecordedRun") -> str:
+    target = (
+        f"the target, validation accuracy above {run.parameters['target_accuracy']} for "
+        f"{run.parameters['patience']} epochs in a row"
+    )
+    match run.tags.get("outcome"):
+        case None:
+            return "Not trained yet."
+        case Outcome.REACHED:
+            return f"**Reached** {target}, after {run.metrics['epochs']:.0f} epochs."
+        case Outcome.BUDGET_EXHAUSTED:
+            return f"**Missed** {target}, in {run.metrics['epochs']:.0f} epochs: its budget."
+        case Outcome.DIVERGED:
+            epochs = f"epoch {run.metrics['epochs']:.0f}"
+            return f"**Diverged**: the loss was not finite in {epochs}. It missed {target}."
+        case outcome:
+            reason = run.tags.get("failure", "no reason recorded")
+            return f"**{outcome}**: {_code(reason)}. It did not reach {target}."
+
+
+def _energy(run: "RecordedRun") -> str:
+    if "time_spent_s" not in run.metrics:
+        return ""
+    energy_j = run.metrics.get("energy_spent_j")
+    emissions_kg = run.metrics.get("emissions_kg")
+    total = "no energy was measured" if energy_j is None else f"**{joules(energy_j)}**"
+    carbon = "" if emissions_kg is None else f", {grams(emissions_kg)} CO2e"
+    lines = [
+        f"Training took {total} in {run.metrics['time_spent_s']:.3g} s{carbon}.",
+        "",
+        "| part | energy |",
+        "| --- | --- |",
+        *(f"| {part} | {told} |" for part, told in energy_parts(run).items()),
+        "",
+        f"Carbon intensity: {run.tags['carbon.intensity_g_per_kwh']} g/kWh "
+        f"({run.tags['carbon.place']}; {run.tags['carbon.source']}). "
+        f"Machine: {run.tags['hardware']}.",
+    ]
+    if "energy.flags" in run.tags:
+        lines += ["", f"Caution: {run.tags['energy.flags']}."]
+    return "\n".join(lines)
+
+
+def _test(run: "RecordedRun") -> str:
+    metrics = run.metrics
+    if "test_accuracy" not in metrics:
+        return ""
+    rows = [("model", "test accuracy", "size", "latency"), ("---",) * 4]
+    rows.append(("Keras, float32", f"{metrics['test_accuracy']:.4f}", "", ""))
+    if "quantized_test_accuracy" in metrics:
+        size, latency = metrics["model_size_bytes"], metrics["latency_ms"]
+        rows.append(("LiteRT, float32", "", f"{size:.0f} bytes", f"{latency:.4f} ms"))
+        rows.append(
+            (
+                f"LiteRT, {run.parameters['quantization']}",
+                f"{metrics['quantized_test_accuracy']:.4f}",
+                f"{metrics['quantized_model_size_bytes']:.0f} bytes",
+                f"{metrics['quantized_latency_ms']:.4f} ms",
+            )
+        )
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _code(text: str) -> str:
+    """As inline code, so that nothing in a name is taken for Markdown or HTML."""
+    return f"`{text.replace('`', chr(39))}`"

@@ -1,0 +1,81 @@
+"""The options of the command line. Those of a configuration follow `steps.configuration`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from steps import configuration as configurations
+from steps.configuration import Configuration
+from steps.errors import InputError
+
+DEFAULT_EXPERIMENT = "green"
+
+Command = Callable[..., Any]
+
+
+def configuration_options(command: Command) -> Command:
+    """One option per hyperparameter, named and explained as there; values arrive as text."""
+    for name, field in reversed(configurations.FIELDS.items()):
+        option = click.option(
+            configurations.option_name(name),
+            name,
+            default=str(field.default),
+            show_default=bool(str(field.default)),
+            help=field.metadata["help"],
+        )
+        command = option(command)
+    return command
+
+
+experiment_option = click.option(
+    "--experiment", default=DEFAULT_EXPERIMENT, show_default=True, help="MLflow experiment."
+)
+country_option = click.option(
+    "--country",
+    default="",
+    callback=lambda context, parameter, value: check_country(value),
+    help="Where the energy comes from, ISO 3166 alpha-3 such as FRA; default: look it up.",
+)
+run_id_option = click.option(
+    "--run-id",
+    default="",
+    callback=lambda context, parameter, value: _require_run_id(value),
+    help="The run to work on, as the step before printed it.",
+)
+
+
+def _require_run_id(run_id: str) -> str:
+    if not run_id:
+        raise InputError("--run-id", "''", "is needed: the run that the step before wrote to")
+    return run_id
+
+
+def check_country(code: str) -> str | None:
+    """The code in capitals, None for an empty one.
+
+    Raises:
+        InputError: nobody knows the carbon intensity of such a country.
+    """
+    if not code:
+        return None
+    from energy.carbon import validate_country
+
+    try:
+        return validate_country(code)
+    except ValueError:
+        problem = "no ISO 3166 alpha-3 code of CodeCarbon's data, such as FRA, DEU, IND or USA"
+        raise InputError("--country", code, problem) from None
+
+
+def refuse_other_than(configuration: Configuration, typed: dict[str, str]) -> None:
+    """A run has its configuration already: options on top of it may only repeat it.
+
+    Raises:
+        InputError: an option is neither its default nor what the run was opened with.
+    """
+    recorded = configuration.parameters()
+    for name, text in typed.items():
+        if text not in (str(configurations.FIELDS[name].default), recorded[name]):
+            problem = f"the run was opened with {recorded[name]}; leave the option out"
+            raise InputError(configurations.option_name(name), text, problem)

@@ -1,0 +1,180 @@
+"""What a person sees while a command runs: a progress bar, a summary, one-line errors."""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.units import energy_parts, grams, joules
+from steps.configuration import Configuration
+from steps.errors import InputError
+
+if TYPE_CHECKING:
+    from pipeline.tracking import RecordedRun
+    from steps.train import Epoch
+
+SECONDS_BETWEEN_LINES = 10.0
+WIDTH_WITHOUT_TTY = 120
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TTY)
+progress_console = Console(stderr=True, highlight=False)
+
+
+def main(command: click.Command, name: str | None = None) -> NoReturn:
+    """Run a command line and exit: 0 done, 1 failed, 2 bad input, 130 interrupted.
+
+    Bad input is answered by one line on the error stream, never by a traceback.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        with _project_run_aside():
+            command.main(prog_name=name, standalone_mode=False)
+        sys.exit(0)
+    except click.ClickException as error:
+        _stop(error.format_message(), error.exit_code)
+    except InputError as error:
+        _stop(str(error), 2)
+    except (KeyboardInterrupt, click.Abort):
+        _stop("interrupted", 130)
+    except Exception as error:
+        # By its name, for the same reason.
+        if not type(error).__module__.startswith("mlflow"):
+            raise
+        _stop(f"MLflow: {error}", 1)
+
+
+def _project_run_aside() -> contextlib.AbstractContextManager[None]:
+    # Asked here, so that commands which never touch MLflow do not import it.
+    if "MLFLOW_RUN_ID" not in os.environ:
+        return contextlib.nullcontext()
+    from pipeline import tracking
+
+    return tracking.project_run_aside()
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    print("Error: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(code)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    # `mlflow run` answers Ctrl-C with a second signal, which must not break the tidying up.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def quiet_libraries() -> None:
+    """Keep start-up chatter of TensorFlow and its friends off the screen. Call before importing."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"tensorflow|keras")
+    with muted_native_output():
+        import tensorflow as tf
+
+        tf.get_logger().setLevel("ERROR")
+        # Looking for GPUs is what TensorFlow's native code complains about where there are none.
+        tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def muted_native_output() -> Iterator[None]:
+    """Send what is written to the error stream nowhere, native code's lines too."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+class TrainingProgress:
+    """A bar with epoch, validation accuracy, target and joules so far; without a TTY, lines."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        """Args: whose target and budget of epochs to show."""
+        self._target = configuration.target_accuracy
+        self._budget = configuration.max_epochs
+        self._last_line = time.monotonic()
+        self._progress = Progress(
+            TextColumn("train"),
+            BarColumn(bar_width=24),
+            TextColumn("epoch {task.completed:.0f}/{task.total:.0f}  {task.description}"),
+            TimeElapsedColumn(),
+            console=progress_console,
+            transient=True,
+        )
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator["TrainingProgress"]:
+        """Show the bar while the block runs."""
+        if not progress_console.is_terminal:
+            yield self
+            return
+        with self._progress:
+            self._task = self._progress.add_task("starting", total=self._budget)
+            yield self
+
+    def update(self, epochs: Sequence["Epoch"]) -> None:
+        """Tell of the latest of `epochs`."""
+        last = epochs[-1]
+        energy_j = last.reading.energy_j
+        text = f"val_accuracy {last.val_accuracy:.4f} (target {self._target:g})"
+        text += "" if energy_j is None else f"  {energy_j:.1f} J"
+        if progress_console.is_terminal:
+            self._progress.update(self._task, completed=last.number, description=text)
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            progress_console.print(f"epoch {last.number}/{self._budget}  {text}")
+
+
+def print_step(step: str, run_id: str) -> None:
+    """Say that a step is done, and on which run the next one can go on."""
+    console.print(f"{step}: done  (run {run_id})")
+
+
+def print_run(run: "RecordedRun") -> None:
+    """What a run cost and gave, in a few lines."""
+    table = Table(title=run.name, title_justify="left", show_header=False, box=None)
+    for name, value in _summary(run).items():
+        table.add_row(name, Text(value))
+    console.print(table)
+
+
+def _summary(run: "RecordedRun") -> dict[str, str]:
+    metrics, target = run.metrics, run.parameters["target_accuracy"]
+    outcome = run.tags.get("outcome", "not trained")
+    rows = {"outcome": f"{outcome} (target {target}, {metrics.get('epochs', 0):.0f} epochs)"}
+    if "time_spent_s" in metrics:
+        rows["time"] = f"{metrics['time_spent_s']:.2f} s"
+    if "energy_spent_j" in metrics:
+        rows["energy"] = joules(metrics["energy_spent_j"])
+        rows.update({f"  {part}": told for part, told in energy_parts(run).items()})
+    if "emissions_kg" in metrics:
+        rows["emissions"] = f"{grams(metrics['emissions_kg'])} CO2e ({run.tags['carbon.source']})"
+    if "test_accuracy" in metrics:
+        rows["test accuracy"] = f"{metrics['test_accuracy']:.4f}"
+    if "quantized_test_accuracy" in metrics:
+        rows[f"  {run.parameters['quantization']}"] = (
+            f"{metrics['quantized_test_accuracy']:.4f}, "
+            f"{metrics['quantized_model_size_bytes']:.0f} bytes "
+            f"(float32: {metrics['model_size_bytes']:.0f})"
+        )
+    rows["run"] = run.run_id
+    return rows

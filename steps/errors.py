@@ -1,0 +1,10 @@
+"""The one exception for what a user can mend."""
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used. The message is one line and names the option."""
+
+    def __init__(self, option: str, value: object, problem: str) -> None:
+        """Args: the option as typed (``--lr``), its value, and what is wrong or allowed."""
+        super().__init__(f"{option} {value}: {problem}")
+        self.option = option

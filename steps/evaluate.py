@@ -1,0 +1,62 @@
+"""Evaluate: the test part, used here and for nothing else."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
+
+from steps.partition import Partition
+from steps.preprocess import Table
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How well class probabilities fit the test rows.
+
+    Attributes:
+        accuracy: share of rows whose most probable class is right.
+        loss: mean cross-entropy in nats.
+        confusion: rows of true class i told to be class j, shape (classes, classes).
+    """
+
+    accuracy: float
+    loss: float
+    confusion: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Test scores of the model, and its size.
+
+    Attributes:
+        scores: on the test part.
+        parameters: trained numbers in the model.
+    """
+
+    scores: Scores
+    parameters: int
+
+
+def evaluate(model: keras.Model, table: Table, partition: Partition) -> Evaluation:
+    """Score `model`, which takes raw rows, on the test part."""
+    raw_rows = table.features[partition.test].astype(np.float32)
+    probabilities = model.predict(raw_rows, batch_size=1024, verbose=0)
+    return Evaluation(
+        scores=score(probabilities, table.labels[partition.test]),
+        parameters=sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+    )
+
+
+def score(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> Scores:
+    """Compare probabilities (rows, classes) with the true classes (rows,)."""
+    classes = range(probabilities.shape[1])
+    told = probabilities.argmax(axis=1)
+    # float16 and int8 outputs need not add to exactly one.
+    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
+    return Scores(
+        accuracy=float(accuracy_score(labels, told)),
+        loss=float(log_loss(labels, probabilities, labels=list(classes))),
+        confusion=confusion_matrix(labels, told, labels=list(classes)),
+    )

@@ -1,0 +1,18 @@
+"""How a training ended."""
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """The end of one run. Only `REACHED` gives an energy to accuracy."""
+
+    REACHED = "REACHED"
+    """Validation accuracy stayed above the target for `patience` epochs in a row."""
+    BUDGET_EXHAUSTED = "BUDGET_EXHAUSTED"
+    """`max_epochs` were trained without reaching the target."""
+    CAPPED = "CAPPED"
+    """Stopped because it had already spent more than the best finished run."""
+    DIVERGED = "DIVERGED"
+    """The loss was not finite."""
+    FAILED = "FAILED"
+    """An error or an interruption ended it."""

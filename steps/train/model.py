@@ -1,0 +1,60 @@
+"""The Keras model: a classifier of scaled rows, and the whole that takes raw rows."""
+
+import keras
+import numpy as np
+
+from steps.configuration import Configuration
+from steps.partition import Scaler
+
+CLASSIFIER = "classifier"
+
+
+def build_classifier(configuration: Configuration, features: int, classes: int) -> keras.Sequential:
+    """Compiled MLP from scaled rows (batch, features) to probabilities (batch, classes), float32.
+
+    Its weights follow from ``configuration.seed`` alone.
+    """
+    keras.utils.set_random_seed(configuration.seed)
+    model = keras.Sequential(name=CLASSIFIER)
+    model.add(keras.Input((features,), name="scaled_features"))
+    for width in configuration.hidden.split(","):
+        model.add(keras.layers.Dense(int(width), activation=configuration.activation))
+    model.add(keras.layers.Dense(classes, activation="softmax", name="probabilities"))
+    model.compile(
+        optimizer=build_optimizer(configuration),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def build_optimizer(configuration: Configuration) -> keras.Optimizer:
+    """The Keras optimizer of that name, with its learning rate and, where it has one, momentum."""
+    optimizer = {
+        "adam": keras.optimizers.Adam,
+        "adamw": keras.optimizers.AdamW,
+        "rmsprop": keras.optimizers.RMSprop,
+        "sgd": keras.optimizers.SGD,
+    }[configuration.optimizer]
+    momentum = {"momentum": configuration.momentum} if configuration.momentum else {}
+    return optimizer(learning_rate=configuration.lr, **momentum)
+
+
+def with_scaler(classifier: keras.Sequential, scaler: Scaler) -> keras.Sequential:
+    """The model to keep: raw rows (batch, features) in, probabilities out.
+
+    Two layers rather than `keras.layers.Normalization`, which takes a variance and lifts small
+    ones to 1e-7: these do what `Scaler.transform` does, for any scale.
+    """
+    center = (-scaler.center).astype(np.float32).tolist()
+    scale = (1 / scaler.scale).astype(np.float32).tolist()
+    width = len(center)
+    return keras.Sequential(
+        [
+            keras.Input((width,), name="features"),
+            keras.layers.Rescaling(1.0, offset=center, name="center"),
+            keras.layers.Rescaling(scale, name="scale"),
+            classifier,
+        ],
+        name="greenest",
+    )
