@@ -6,5 +6,6 @@ class InputError(ValueError):
 
     def __init__(self, option: str, value: object, problem: str) -> None:
         """Args: the option as typed (``--lr``), its value, and what is wrong or allowed."""
-        super().__init__(f"{option} {value}: {problem}")
+        # Split and joined: a typed value may hold line breaks.
+        super().__init__(" ".join(f"{option} {value}: {problem}".split()))
         self.option = option

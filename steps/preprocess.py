@@ -2,8 +2,12 @@
 
 import csv
 import hashlib
+import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -102,17 +106,17 @@ def _from_csv(dataset: str, label: str) -> Table:
         raise InputError("--dataset", dataset, "has no rows")
 
     label_column = _label_column(frame, label)
-    first_row = 2 if has_header else 1
+    line_of = partial(_line_of, path, delimiter, has_header)
     answers = frame.pop(label_column)
     if answers.isna().any():
-        row = int(np.flatnonzero(answers.isna())[0]) + first_row
+        row = line_of(int(np.flatnonzero(answers.isna())[0]))
         raise InputError("--dataset", dataset, f"column {label_column}, row {row}: no label")
     if frame.columns.empty:
         raise InputError("--dataset", dataset, "has no column beside the label")
     classes, labels = np.unique(answers.to_numpy(), return_inverse=True)
     return Table(
         source=dataset,
-        features=_numbers(frame, dataset, first_row),
+        features=_numbers(frame, dataset, line_of),
         labels=labels.astype(np.int64),
         feature_names=tuple(frame.columns),
         class_names=tuple(map(str, classes)),
@@ -122,25 +126,38 @@ def _from_csv(dataset: str, label: str) -> Table:
 def _layout(dataset: str, path: Path) -> tuple[str, bool]:
     """Delimiter, and whether the first row names the columns."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            sample = "".join(file.readline(1 << 16) for _ in range(20))
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            sample = "".join(file.readline(1 << 20) for _ in range(20))
     except OSError as error:
         problem = f"cannot be read ({(error.strerror or str(error)).lower()})"
         raise InputError("--dataset", dataset, problem) from None
     except UnicodeDecodeError:
         raise InputError("--dataset", dataset, "is not a text file in UTF-8") from None
     try:
-        delimiter = csv.Sniffer().sniff(sample, delimiters=",;\t|").delimiter
-    except csv.Error:
-        delimiter = ","
-    rows = list(csv.reader(sample.splitlines(), delimiter=delimiter, skipinitialspace=True))
+        # A delimiter that is none leaves one cell in some row, if not in each.
+        tables = {delimiter: _cells(sample, delimiter) for delimiter in ",;\t|"}
+    except csv.Error as error:
+        raise InputError("--dataset", dataset, f"is not a readable CSV: {_line(error)}") from None
+    delimiter = max(tables, key=lambda each: min(map(len, tables[each]), default=0))
+    rows = tables[delimiter]
     if not rows:
         raise InputError("--dataset", dataset, "has no rows")
     return delimiter, _is_header(rows[0], rows[1:])
 
 
+def _cells(sample: str, delimiter: str) -> list[list[str]]:
+    lines = io.StringIO(sample, newline="")
+    return [row for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True) if row]
+
+
 def _is_header(first: list[str], others: list[list[str]]) -> bool:
-    if first in ([str(i) for i in range(len(first))], [str(i + 1) for i in range(len(first))]):
+    numbers = [cell for cell in first if _is_number(cell) and math.isfinite(float(cell))]
+    counted = [str(i) for i in range(len(numbers) + 1)]
+    # A header may number its columns, from 0 or 1. Any other number belongs to a row of data,
+    # whatever else is in that row: it must not vanish as a header.
+    if numbers not in (counted[:-1], counted[1:]):
+        return False
+    if not others or len(numbers) == len(first):
         return True
     # A column that is a number everywhere but in the first row was named there.
     return any(
@@ -172,15 +189,26 @@ def _label_column(frame: pd.DataFrame, label: str) -> str:
     raise InputError("--label", label, problem)
 
 
-def _numbers(frame: pd.DataFrame, dataset: str, first_row: int) -> npt.NDArray[np.float64]:
+def _line_of(path: Path, delimiter: str, has_header: bool, row: int) -> int:
+    """Line of the file, from 1, of a row of data, from 0: blank lines are lines, but no rows."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file, delimiter=delimiter)
+        lines = (reader.line_num for cells in reader if cells)
+        return next(islice(lines, row + has_header, None))
+
+
+def _numbers(
+    frame: pd.DataFrame, dataset: str, line_of: Callable[[int], int]
+) -> npt.NDArray[np.float64]:
     columns = []
     for name in frame.columns:
         values = pd.to_numeric(frame[name], errors="coerce").to_numpy(np.float64, na_value=np.nan)
         bad = np.flatnonzero(~np.isfinite(values))
         if bad.size:
             cell = frame[name].iloc[bad[0]]
-            found = "an empty cell or NaN" if pd.isna(cell) else f"{cell!r}, not a finite number"
-            problem = f"column {name}, row {bad[0] + first_row}: {found}"
+            told = f"{str(cell)!r}, not a finite number"
+            found = "an empty cell or NaN" if pd.isna(cell) else told
+            problem = f"column {name}, row {line_of(bad[0])}: {found}"
             raise InputError("--dataset", dataset, problem)
         columns.append(values)
     return np.column_stack(columns)

@@ -5,6 +5,7 @@ would look thousands of times faster, for reasons that have nothing to do with q
 """
 
 import statistics
+import tempfile
 import time
 from dataclasses import dataclass
 
@@ -87,18 +88,18 @@ def _spread(indices: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]
 def _convert(
     classifier: keras.Sequential, form: str, calibration: npt.NDArray[np.float32]
 ) -> bytes:
-    # `from_keras_model` would write a SavedModel to disk, and print about it.
-    row = tf.TensorSpec((1, *classifier.input_shape[1:]), tf.float32)
-    graph = tf.function(lambda rows: classifier(rows, training=False)).get_concrete_function(row)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([graph], classifier)
-    if form != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if form == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if form == "int8":
-        converter.representative_dataset = lambda: ([row[np.newaxis]] for row in calibration)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    return bytes(converter.convert())
+    with tempfile.TemporaryDirectory() as folder:
+        # `from_keras_model` does the same, and prints about it.
+        classifier.export(folder, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if form != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if form == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if form == "int8":
+            converter.representative_dataset = lambda: ([row[np.newaxis]] for row in calibration)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        return bytes(converter.convert())
 
 
 def _measured(

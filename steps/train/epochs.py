@@ -60,7 +60,10 @@ class EpochRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         values["learning_rate"] = float(self.model.optimizer.learning_rate)
         self._pending.append((time.time(), now - self._epoch_began, values))
         self._epoch_began = now
-        if now - self._last_reading >= SECONDS_BETWEEN_READINGS:
+        # The last epochs wait for the closed window: its edges are better than a look inside, and
+        # their energies then add to its total.
+        is_last = self.model.stop_training or epoch + 1 == self.params["epochs"]
+        if not is_last and now - self._last_reading >= SECONDS_BETWEEN_READINGS:
             self._last_reading = now
             self.settle(self._read())
 
@@ -88,5 +91,6 @@ class EpochRecorder(keras.callbacks.Callback):  # type: ignore[misc]
             )
         self._pending.clear()
         if epochs:
-            self._energy_so_far_j = after
+            # A reading may fail in between: what the next one has then covers that time, too.
+            self._energy_so_far_j = before if after is None else after
             self._record(epochs)

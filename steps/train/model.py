@@ -17,8 +17,10 @@ def build_classifier(configuration: Configuration, features: int, classes: int) 
     keras.utils.set_random_seed(configuration.seed)
     model = keras.Sequential(name=CLASSIFIER)
     model.add(keras.Input((features,), name="scaled_features"))
-    for width in configuration.hidden.split(","):
-        model.add(keras.layers.Dense(int(width), activation=configuration.activation))
+    for place, width in enumerate(configuration.hidden.split(","), 1):
+        # Named, because Keras would count on from the models before, and the names end up in files.
+        layer = keras.layers.Dense(int(width), configuration.activation, name=f"hidden_{place}")
+        model.add(layer)
     model.add(keras.layers.Dense(classes, activation="softmax", name="probabilities"))
     model.compile(
         optimizer=build_optimizer(configuration),

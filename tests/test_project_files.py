@@ -1,0 +1,82 @@
+"""MLproject, conda.yaml and the requirements say the same as the command line."""
+
+import re
+import tomllib
+
+import click
+import pytest
+import yaml
+from mlflow.projects._project_spec import load_project
+
+from pipeline.__main__ import cli
+
+ENTRY_POINT = {"run": "main"}
+
+
+@pytest.fixture
+def mlproject(project):
+    return yaml.safe_load((project / "MLproject").read_text())
+
+
+def options(command: click.Command) -> dict[str, click.Parameter]:
+    """Those that take a value; `mlflow run` cannot pass flags."""
+    return {option.name: option for option in command.params if not option.is_flag}
+
+
+def test_every_command_is_an_entry_point_and_the_other_way_round(mlproject):
+    expected = {ENTRY_POINT.get(name, name) for name in cli.commands}
+    assert set(mlproject["entry_points"]) == expected
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_entry_point_has_the_parameters_defaults_and_help_of_its_command(mlproject, name):
+    entry_point = mlproject["entry_points"][ENTRY_POINT.get(name, name)]
+    expected = {
+        option.name: (str(option.default), option.help)
+        for option in options(cli.commands[name]).values()
+    }
+    told = {
+        parameter: (str(given["default"]), given["help"])
+        for parameter, given in entry_point["parameters"].items()
+    }
+    assert told == expected
+    assert all(given["type"] in ("string", "float") for given in entry_point["parameters"].values())
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_entry_point_hands_each_parameter_to_the_option_of_its_name(mlproject, name):
+    command = mlproject["entry_points"][ENTRY_POINT.get(name, name)]["command"]
+    handed = dict(re.findall(r"(--[a-z-]+) \{(\w+)\}", command))
+    assert command.startswith(f"python -m pipeline {name} ")
+    assert handed == {
+        option.opts[0]: option.name for option in options(cli.commands[name]).values()
+    }
+
+
+def test_mlflow_reads_the_project_and_its_conda_environment(project):
+    loaded = load_project(str(project))
+    assert loaded.name == "greenest"
+    assert loaded.env_config_path == str(project / "conda.yaml")
+
+
+def test_conda_installs_the_pinned_requirements(project):
+    dependencies = yaml.safe_load((project / "conda.yaml").read_text())["dependencies"]
+    assert dependencies == ["python=3.11", "pip", {"pip": ["-r requirements.txt"]}]
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
+def test_requirements_are_exact_pins_and_name_no_registry(project, file):
+    lines = [
+        line
+        for line in (project / file).read_text().splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
+    assert len(lines) > 50
+    assert all(re.fullmatch(r"[a-z0-9.\-]+==[^\s;]+( ; .+)?", line) for line in lines)
+
+
+def test_every_direct_dependency_is_pinned(project):
+    metadata = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    wanted = {re.match(r"[\w-]+", each)[0].lower() for each in metadata["dependencies"]}
+    pinned = set(re.findall(r"^([\w.-]+)==", (project / "requirements.txt").read_text(), re.M))
+    assert wanted <= pinned
