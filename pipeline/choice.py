@@ -19,6 +19,8 @@ OBJECTIVES = {
     "time": "time_to_accuracy_s",
 }
 MISSED = (Outcome.BUDGET_EXHAUSTED, Outcome.DIVERGED, Outcome.CAPPED)
+FACETS = {"dataset", "target_accuracy", "patience"}
+"""Parameters that must be the same for costs to be compared."""
 CONFIDENCE = 0.95
 
 
@@ -97,7 +99,7 @@ def comparable(
     """
     trained, excluded = [], []
     for run in runs:
-        if "config_id" not in run.tags or "target_accuracy" not in run.parameters:
+        if "config_id" not in run.tags or not run.parameters.keys() >= FACETS:
             excluded.append(Excluded(run, "not a run of Greenest"))
         elif run.tags.get("outcome") not in (Outcome.REACHED, *MISSED):
             excluded.append(Excluded(run, _unfinished(run)))
@@ -117,9 +119,10 @@ def comparable(
                 raise InputError(
                     option, wanted, f"no run has it; choose {_choices(others, facets)}"
                 )
-        elif len({facets(run)[-1] for run in trained}) > 1:
-            problem = f"is needed, since the runs differ in it; choose {_choices(trained, facets)}"
-            raise InputError(option, "", problem)
+        if len({facets(run)[-1] for run in trained}) > 1:
+            why = "is needed, since the runs differ in it" if wanted is None else "names several"
+            problem = f"{why}; choose {_choices(trained, facets)}"
+            raise InputError(option, "" if wanted is None else wanted, problem)
     return trained, excluded
 
 
@@ -176,7 +179,7 @@ def choose(runs: Sequence["RecordedRun"], objective: str) -> Choice:
     for config_id, repeats in by_configuration.items():
         if any(run.tags["outcome"] in MISSED for run in repeats):
             excluded += [Excluded(run, _missed(run)) for run in repeats]
-        elif any(run.metrics.get(metric, 0.0) <= 0 for run in repeats):
+        elif not _all_cost(repeats, metric):
             excluded += [Excluded(run, f"no {objective} was recorded") for run in repeats]
         else:
             candidates[config_id] = repeats
@@ -205,8 +208,12 @@ def _costs(
     return {
         config_id: [run.metrics[metric] for run in repeats]
         for config_id, repeats in candidates.items()
-        if all(run.metrics.get(metric, 0.0) > 0 for run in repeats)
+        if _all_cost(repeats, metric)
     }
+
+
+def _all_cost(repeats: Sequence["RecordedRun"], metric: str) -> bool:
+    return all(0 < run.metrics.get(metric, 0.0) < math.inf for run in repeats)
 
 
 def _rank(

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pipeline import options, terminal
 from pipeline.choice import OBJECTIVES, Choice, Excluded, Ranked, choose, closest, comparable
-from pipeline.units import grams, joules
+from pipeline.units import PARTS, grams, joules, three_digits
 from steps.configuration import parse_one
 from steps.errors import InputError
 
@@ -132,7 +132,7 @@ def _cells(ranked: Ranked, differing: list[str]) -> tuple[str, ...]:
         str(len(ranked.runs)),
         _interval(ranked, "energy_to_accuracy_j", joules),
         _interval(ranked, "emissions_kg", grams),
-        _interval(ranked, "time_to_accuracy_s", lambda seconds: f"{seconds:.3g} s"),
+        _interval(ranked, "time_to_accuracy_s", lambda seconds: f"{three_digits(seconds)} s"),
         "-" if epochs is None else f"{epochs:.0f}",
         "-" if accuracy is None else f"{accuracy:.4f}",
     )
@@ -173,7 +173,7 @@ def _certainty(choice: Choice) -> str:
 def _worth(choice: Choice) -> Iterator[str]:
     """What the joules are worth, and whether they may be compared at all."""
     runs = [run for ranked in choice.ranking for run in ranked.runs]
-    for part in ("gpu", "cpu", "ram"):
+    for part in PARTS:
         told = {run.tags.get(f"energy.{part}", "absent") for run in runs}
         mixed = "  MIXED: these do not compare" if len(_kinds(told)) > 1 else ""
         yield f"  {part.upper()} energy: {'; '.join(sorted(told))}{mixed}"

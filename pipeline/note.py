@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pipeline.units import energy_parts, grams, joules
+from pipeline.units import energy_parts, grams, joules, three_digits, worth
 from steps.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -10,8 +10,12 @@ if TYPE_CHECKING:
 
 
 def note(run: "RecordedRun") -> str:
-    """Markdown: what it was, whether it reached its target, and what that cost."""
-    return "\n\n".join(filter(None, (_what(run), _how_it_ended(run), _energy(run), _test(run))))
+    """Markdown: whether the run reached its target, what that cost, and what it was.
+
+    The first paragraph says the most, since MLflow's page folds the rest away.
+    """
+    first = " ".join(filter(None, (_how_it_ended(run), _cost(run))))
+    return "\n\n".join(filter(None, (first, _what(run), _energy(run), _test(run))))
 
 
 def _what(run: "RecordedRun") -> str:
@@ -45,16 +49,20 @@ def _how_it_ended(run: "RecordedRun") -> str:
             return f"**{outcome}**: {_code(reason)}. It did not reach {target}."
 
 
-def _energy(run: "RecordedRun") -> str:
+def _cost(run: "RecordedRun") -> str:
     if "time_spent_s" not in run.metrics:
         return ""
     energy_j = run.metrics.get("energy_spent_j")
     emissions_kg = run.metrics.get("emissions_kg")
-    total = "no energy was measured" if energy_j is None else f"**{joules(energy_j)}**"
+    total = "no energy was measured" if energy_j is None else f"**{joules(energy_j)}** {worth(run)}"
     carbon = "" if emissions_kg is None else f", {grams(emissions_kg)} CO2e"
+    return f"Training took {three_digits(run.metrics['time_spent_s'])} s, {total}{carbon}."
+
+
+def _energy(run: "RecordedRun") -> str:
+    if "time_spent_s" not in run.metrics:
+        return ""
     lines = [
-        f"Training took {total} in {run.metrics['time_spent_s']:.3g} s{carbon}.",
-        "",
         "| part | energy |",
         "| --- | --- |",
         *(f"| {part} | {told} |" for part, told in energy_parts(run).items()),

@@ -47,7 +47,7 @@ run_id_option = click.option(
 
 def _require_run_id(run_id: str) -> str:
     if not run_id:
-        raise InputError("--run-id", "''", "is needed: the run that the step before wrote to")
+        raise InputError("--run-id", "", "is needed: the run that the step before wrote to")
     return run_id
 
 

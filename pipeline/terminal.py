@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.units import energy_parts, grams, joules
+from pipeline.units import energy_parts, grams, joules, worth
 from steps.configuration import Configuration
 from steps.errors import InputError
 
@@ -164,7 +164,7 @@ def _summary(run: "RecordedRun") -> dict[str, str]:
     if "time_spent_s" in metrics:
         rows["time"] = f"{metrics['time_spent_s']:.2f} s"
     if "energy_spent_j" in metrics:
-        rows["energy"] = joules(metrics["energy_spent_j"])
+        rows["energy"] = f"{joules(metrics['energy_spent_j'])} {worth(run)}"
         rows.update({f"  {part}": told for part, told in energy_parts(run).items()})
     if "emissions_kg" in metrics:
         rows["emissions"] = f"{grams(metrics['emissions_kg'])} CO2e ({run.tags['carbon.source']})"

@@ -66,6 +66,9 @@ INDICES = "partition/indices.npz"
 SCALER = "partition/scaler.json"
 MODEL = "model"
 
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Without it, MLflow's page takes the experiment for one about language models."""
+
 METRICS_PER_CALL = 1000
 """The most that MLflow's ``log_batch`` takes."""
 
@@ -144,7 +147,7 @@ def open_experiment(name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(name))
+            return str(client.create_experiment(name, tags=EXPERIMENT_TAGS))
         except MlflowException as error:
             # Another process may have been a moment faster.
             found = client.get_experiment_by_name(name)

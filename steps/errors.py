@@ -6,6 +6,7 @@ class InputError(ValueError):
 
     def __init__(self, option: str, value: object, problem: str) -> None:
         """Args: the option as typed (``--lr``), its value, and what is wrong or allowed."""
-        # Split and joined: a typed value may hold line breaks.
-        super().__init__(" ".join(f"{option} {value}: {problem}".split()))
+        # Split and joined: a typed value may hold line breaks, or be empty.
+        typed = f"{option} {value}".strip()
+        super().__init__(" ".join(f"{typed}: {problem}".split()))
         self.option = option

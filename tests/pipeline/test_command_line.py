@@ -59,7 +59,7 @@ def test_bad_value_is_one_line_and_exit_code_2_and_leaves_no_run(store, greenest
 @pytest.mark.parametrize("step", ["partition", "train", "evaluate", "quantize"])
 @pytest.mark.parametrize(
     ("words", "line"),
-    [((), "--run-id '': is needed"), (("--run-id", "nope"), "--run-id nope: there is no such run")],
+    [((), "--run-id: is needed"), (("--run-id", "nope"), "--run-id nope: there is no such run")],
 )
 def test_step_without_its_run_is_one_line_and_exit_code_2(store, greenest, step, words, line):
     code, _, err = greenest(step, *words)
