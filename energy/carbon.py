@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from energy.silence import codecarbon_silent
+
 JOULES_PER_KWH = 3.6e6
 LOOKUP_TIMEOUT_S = 1.0
 
@@ -64,12 +66,18 @@ def emissions_kg(
     return energy_j / JOULES_PER_KWH * intensity_g_per_kwh / 1000 * pue
 
 
+def _data() -> Any:
+    """CodeCarbon's own data, which it carries with it."""
+    with codecarbon_silent():
+        from codecarbon.input import DataSource
+
+    return DataSource()
+
+
 @cache
 def _energy_mixes() -> dict[str, dict[str, Any]]:
-    from codecarbon.input import DataSource
-
     mixes: dict[str, dict[str, Any]] = json.loads(
-        DataSource().global_energy_mix_data_path.read_text(encoding="utf-8")
+        _data().global_energy_mix_data_path.read_text(encoding="utf-8")
     )
     return mixes
 
@@ -119,11 +127,7 @@ def intensity_of(country: str) -> float:
 
 def world_intensity() -> float:
     """CodeCarbon's world average, in grams of CO2 equivalent per kilowatt-hour."""
-    from codecarbon.input import DataSource
-
-    per_source = json.loads(
-        DataSource().carbon_intensity_per_source_path.read_text(encoding="utf-8")
-    )
+    per_source = json.loads(_data().carbon_intensity_per_source_path.read_text(encoding="utf-8"))
     return float(per_source["world_average"])
 
 
@@ -182,15 +186,12 @@ def _look_up_country() -> str:
     In a thread, because no timeout of Python's covers the resolution of names, which takes
     many seconds on a machine without a network.
     """
-    from codecarbon.input import DataSource
-
+    url = _data().geo_js_url
     answers: list[str | Exception] = []
 
     def ask() -> None:
         try:
-            with urllib.request.urlopen(
-                DataSource().geo_js_url, timeout=LOOKUP_TIMEOUT_S
-            ) as response:
+            with urllib.request.urlopen(url, timeout=LOOKUP_TIMEOUT_S) as response:
                 answers.append(validate_country(json.load(response)["country_code3"]))
         except Exception as error:
             answers.append(error)

@@ -2,7 +2,7 @@
 
 import click
 
-from pipeline import single_steps, terminal
+from pipeline import machine, single_steps, terminal
 from pipeline.compare import compare
 from pipeline.run import run
 
@@ -20,6 +20,8 @@ for command in (
     single_steps.evaluate,
     single_steps.quantize,
     compare,
+    machine.idle,
+    machine.calibrate,
 ):
     cli.add_command(command)
 

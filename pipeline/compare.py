@@ -12,6 +12,7 @@ from rich.text import Text
 
 from pipeline import options, terminal
 from pipeline.choice import OBJECTIVES, Choice, Excluded, Ranked, choose, closest, comparable
+from pipeline.metering import check_country
 from pipeline.units import PARTS, grams, joules, three_digits
 from steps.configuration import parse_one
 from steps.errors import InputError
@@ -42,6 +43,11 @@ IN_WORDS = {"energy": "the least energy", "emissions": "the least CO2e", "time":
     show_default=True,
     help="Rows of the ranking to show.",
 )
+@click.option(
+    "--country",
+    default="",
+    help="Emissions of the same runs in other places: FRA,DEU,USA (ISO 3166 alpha-3).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def compare(
     experiment: str,
@@ -50,6 +56,7 @@ def compare(
     target_accuracy: str,
     patience: str,
     top: int,
+    country: str,
     as_json: bool,
 ) -> None:
     """Name the greenest configuration of an experiment.
@@ -63,6 +70,8 @@ def compare(
         for name, text in (("target_accuracy", target_accuracy), ("patience", patience))
     }
 
+    places = [check_country("--country", code) for code in filter(None, country.split(","))]
+
     from pipeline import tracking
 
     runs, excluded = comparable(tracking.runs_of(experiment), dataset, **wanted)
@@ -71,10 +80,14 @@ def compare(
     if as_json:
         left_out = [{"run_id": each.run.run_id, "why": each.why} for each in excluded]
         answer = {"experiment": experiment, "objective": objective, **_as_json(choice)}
+        if places:
+            answer["countries"] = emissions_elsewhere(choice.ranking, places)
         print(json.dumps({**answer, "excluded": left_out}, indent=2))
     else:
         if choice.ranking:
             _print_choice(choice, experiment, objective, top)
+            if places:
+                _print_elsewhere(choice.ranking[:top], places)
         _print_excluded(excluded)
     if not choice.ranking:
         print(f"Nothing to choose from: {_nothing(experiment, runs)}", file=sys.stderr)
@@ -122,6 +135,40 @@ def _print_choice(choice: Choice, experiment: str, objective: str, rows: int) ->
     terminal.console.print(f"Greenest: {best.runs[0].name} ({best.config_id})", markup=False)
     for sentence in (_certainty(choice), *_worth(choice)):
         terminal.console.print(sentence, markup=False)
+
+
+def emissions_elsewhere(
+    ranking: Sequence[Ranked], places: Sequence[str]
+) -> dict[str, dict[str, float | None]]:
+    """Kilograms of CO2e by country and configuration, had the same energy been used there.
+
+    Without the data centre's PUE, which does not move along.
+    """
+    from energy.carbon import emissions_kg, intensity_of
+
+    return {
+        place: {
+            ranked.config_id: emissions_kg(ranked.mean("energy_to_accuracy_j"), intensity_of(place))
+            for ranked in ranking
+        }
+        for place in places
+    }
+
+
+def _print_elsewhere(ranking: Sequence[Ranked], places: Sequence[str]) -> None:
+    from energy.carbon import intensity_of
+
+    table = Table(title="The same energy elsewhere, CO2e", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("configuration")
+    for place in places:
+        table.add_column(f"{place}, {intensity_of(place):.0f} g/kWh", justify="right")
+    elsewhere = emissions_elsewhere(ranking, places)
+    for ranked in ranking:
+        emissions = (elsewhere[place][ranked.config_id] for place in places)
+        table.add_row(
+            Text(ranked.runs[0].name), *("-" if kg is None else grams(kg) for kg in emissions)
+        )
+    terminal.console.print(table)
 
 
 def _cells(ranked: Ranked, differing: list[str]) -> tuple[str, ...]:

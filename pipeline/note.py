@@ -22,7 +22,7 @@ def _what(run: "RecordedRun") -> str:
     given = run.parameters
     momentum = f", momentum {given['momentum']}" if float(given["momentum"]) else ""
     return (
-        f"**{run.name}**: an MLP ({_code(given['hidden'])}, {given['activation']}) on "
+        f"{_code(run.name)}: an MLP ({_code(given['hidden'])}, {given['activation']}) on "
         f"{_code(given['dataset'])} ({given['partitioning']}, {given['preprocessing']}), "
         f"trained with {given['optimizer']} at learning rate {given['lr']}{momentum} and batch "
         f"size {given['batch_size']}, seed {given['seed']}."
@@ -71,6 +71,15 @@ def _energy(run: "RecordedRun") -> str:
         f"({run.tags['carbon.place']}; {run.tags['carbon.source']}). "
         f"Machine: {run.tags['hardware']}.",
     ]
+    if "net_energy_j" in run.metrics:
+        net = joules(run.metrics["net_energy_j"])
+        lines += ["", f"Net of the idle machine ({run.tags['energy.idle']}): {net}."]
+    if "calibrated_energy_j" in run.metrics:
+        wall = joules(run.metrics["calibrated_energy_j"])
+        lines += [
+            "",
+            f"By calibration {_code(run.tags['energy.calibration'])}: {wall} at the wall.",
+        ]
     if "energy.flags" in run.tags:
         lines += ["", f"Caution: {run.tags['energy.flags']}."]
     return "\n".join(lines)

@@ -20,8 +20,8 @@ def configuration_options(command: Command) -> Command:
         option = click.option(
             configurations.option_name(name),
             name,
-            default=str(field.default),
-            show_default=bool(str(field.default)),
+            default=(default := configurations.as_text(field.default)),
+            show_default=bool(default),
             help=field.metadata["help"],
         )
         command = option(command)
@@ -30,12 +30,6 @@ def configuration_options(command: Command) -> Command:
 
 experiment_option = click.option(
     "--experiment", default=DEFAULT_EXPERIMENT, show_default=True, help="MLflow experiment."
-)
-country_option = click.option(
-    "--country",
-    default="",
-    callback=lambda context, parameter, value: check_country(value),
-    help="Where the energy comes from, ISO 3166 alpha-3 such as FRA; default: look it up.",
 )
 run_id_option = click.option(
     "--run-id",
@@ -51,23 +45,6 @@ def _require_run_id(run_id: str) -> str:
     return run_id
 
 
-def check_country(code: str) -> str | None:
-    """The code in capitals, None for an empty one.
-
-    Raises:
-        InputError: nobody knows the carbon intensity of such a country.
-    """
-    if not code:
-        return None
-    from energy.carbon import validate_country
-
-    try:
-        return validate_country(code)
-    except ValueError:
-        problem = "no ISO 3166 alpha-3 code of CodeCarbon's data, such as FRA, DEU, IND or USA"
-        raise InputError("--country", code, problem) from None
-
-
 def refuse_other_than(configuration: Configuration, typed: dict[str, str]) -> None:
     """A run has its configuration already: options on top of it may only repeat it.
 
@@ -76,6 +53,9 @@ def refuse_other_than(configuration: Configuration, typed: dict[str, str]) -> No
     """
     recorded = configuration.parameters()
     for name, text in typed.items():
-        if text not in (str(configurations.FIELDS[name].default), recorded[name]):
+        if text not in (
+            configurations.as_text(configurations.FIELDS[name].default),
+            recorded[name],
+        ):
             problem = f"the run was opened with {recorded[name]}; leave the option out"
             raise InputError(configurations.option_name(name), text, problem)

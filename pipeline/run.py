@@ -1,12 +1,18 @@
 """One configuration through all five steps, recorded in one run."""
 
 from collections.abc import Sequence
-from functools import cache
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline import options, terminal
+from pipeline.metering import (
+    Metering,
+    idle_power,
+    machine_meter,
+    metering_options,
+    power_limited,
+)
 from steps import configuration as configurations
 from steps.configuration import Configuration
 from steps.outcome import Outcome
@@ -23,22 +29,30 @@ if TYPE_CHECKING:
 @click.command()
 @options.configuration_options
 @options.experiment_option
-@options.country_option
-def run(experiment: str, country: str | None, **hyperparameters: str) -> None:
+@metering_options
+def run(
+    experiment: str,
+    country: str,
+    carbon_intensity: str,
+    pue: str,
+    calibration: str,
+    **hyperparameters: str,
+) -> None:
     """Train one configuration to its target accuracy, all five steps in one run."""
     configuration = configurations.parse(hyperparameters)
-    terminal.print_run(run_configuration(configuration, experiment, country))
+    metering = Metering.parse(country, carbon_intensity, pue, calibration)
+    terminal.print_run(run_configuration(configuration, experiment, metering))
 
 
 def run_configuration(
-    configuration: Configuration, experiment: str, country: str | None
+    configuration: Configuration, experiment: str, metering: Metering
 ) -> "RecordedRun":
     """All five steps. What the user gave is checked before a run is opened.
 
     Args:
         configuration: what to train.
         experiment: name of the MLflow experiment, made if there is none.
-        country: ISO 3166 alpha-3 code that decides the carbon intensity; None to look it up.
+        metering: how to measure it.
 
     Raises:
         InputError: the dataset cannot be used, or does not fit the other options.
@@ -53,27 +67,19 @@ def run_configuration(
     parts = partition(
         table, configuration.partitioning, configuration.preprocessing, configuration.seed
     )
-    meter = machine_meter(country)
-    with tracking.RunLog.start(experiment_id, configuration) as log:
+    meter = machine_meter(metering)
+    with (
+        power_limited(configuration.power_limit_w),
+        tracking.RunLog.start(experiment_id, configuration) as log,
+    ):
         log.preprocessed(table)
         log.partitioned(parts)
-        model = train_step(log, configuration, table, parts, meter)
+        model = train_step(log, configuration, table, parts, meter, metering)
         if model is not None:
             evaluate_step(log, model, table, parts)
             quantize_step(log, configuration, model, table, parts)
         log.describe()
     return log.recorded()
-
-
-@cache
-def machine_meter(country: str | None) -> "EnergyMeter":
-    """The meter of this process. It takes seconds to make, so all runs share it."""
-    terminal.quiet_libraries()
-    import tensorflow as tf
-
-    from energy import EnergyMeter
-
-    return EnergyMeter.for_this_machine(country, sync=tf.test.experimental.sync_devices)
 
 
 def train_step(
@@ -82,29 +88,28 @@ def train_step(
     table: "Table",
     parts: "Partition",
     meter: "EnergyMeter",
+    metering: Metering,
 ) -> "keras.Sequential | None":
     """Train and record. Gives no model where training diverged: there is nothing to score."""
     from energy import hardware
     from steps.train import Epoch, train
 
     log.training_begins(meter.carbon, hardware.describe())
-    epochs: list[Epoch] = []
     with terminal.TrainingProgress(configuration).shown() as progress:
 
-        def record(settled: Sequence[Epoch]) -> None:
-            epochs.extend(settled)
-            progress.update(settled)
+        def record(epochs: Sequence[Epoch]) -> None:
+            log.record(epochs)
+            progress.update(epochs)
+            terminal.interruption.raise_if_lost()
 
         try:
             training = train(table, parts, configuration, meter, record)
-        except BaseException:
-            log.interrupted(epochs)
-            raise
         finally:
-            # After Ctrl-C too: what was measured belongs into the run. And not before the window
-            # is closed: sending it to MLflow is no part of training.
-            log.epochs(epochs)
+            # Not before the window is closed, since sending is no part of training; and after
+            # Ctrl-C too, since what was measured belongs into the run.
+            log.deliver()
     log.trained(training, table)
+    log.derived(training, idle_power(), metering.line(), metering.calibration)
     return None if training.outcome is Outcome.DIVERGED else training.model
 
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline import options, terminal
-from pipeline.run import evaluate_step, machine_meter, quantize_step, train_step
+from pipeline.metering import Metering, machine_meter, metering_options, power_limited
+from pipeline.run import evaluate_step, quantize_step, train_step
 from steps import configuration as configurations
 from steps.configuration import Configuration
 from steps.errors import InputError
@@ -61,14 +62,15 @@ def partition(run_id: str) -> None:
 
 @click.command()
 @options.run_id_option
-@options.country_option
-def train(run_id: str, country: str | None) -> None:
+@metering_options
+def train(run_id: str, country: str, carbon_intensity: str, pue: str, calibration: str) -> None:
     """Train to the target accuracy while measuring the energy."""
+    metering = Metering.parse(country, carbon_intensity, pue, calibration)
     log, configuration, table = _preprocessed(run_id)
     parts = log.partition()
-    meter = machine_meter(country)
-    with log:
-        train_step(log, configuration, table, parts, meter)
+    meter = machine_meter(metering)
+    with power_limited(configuration.power_limit_w), log:
+        train_step(log, configuration, table, parts, meter, metering)
         log.describe()
     terminal.print_run(log.recorded())
 

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from steps.train import Epoch
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_TO_TIDY_UP = 5.0
 WIDTH_WITHOUT_TTY = 120
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TTY)
@@ -37,8 +38,7 @@ def main(command: click.Command, name: str | None = None) -> NoReturn:
 
     Bad input is answered by one line on the error stream, never by a traceback.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGINT, _interrupt)
+    interruption.listen()
     try:
         with _project_run_aside():
             command.main(prog_name=name, standalone_mode=False)
@@ -70,11 +70,32 @@ def _stop(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    # `mlflow run` answers Ctrl-C with a second signal, which must not break the tidying up.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt
+class Interruption:
+    """Ctrl-C and SIGTERM, as one KeyboardInterrupt that cannot get lost."""
+
+    def __init__(self) -> None:
+        self._came_at: float | None = None
+
+    def listen(self) -> None:
+        """Have both signals raise KeyboardInterrupt from now on."""
+        self._came_at = None
+        signal.signal(signal.SIGTERM, self._come)
+        signal.signal(signal.SIGINT, self._come)
+
+    def raise_if_lost(self) -> None:
+        """Raise again what was swallowed: Python ignores what is raised in a destructor, say."""
+        if self._came_at is not None:
+            raise KeyboardInterrupt
+
+    def _come(self, signum: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        # `mlflow run` answers Ctrl-C with a second signal, which must not break the tidying up.
+        if self._came_at is None or now - self._came_at > SECONDS_TO_TIDY_UP:
+            self._came_at = now
+            raise KeyboardInterrupt
+
+
+interruption = Interruption()
 
 
 def quiet_libraries() -> None:
@@ -151,8 +172,13 @@ def print_step(step: str, run_id: str) -> None:
 
 def print_run(run: "RecordedRun") -> None:
     """What a run cost and gave, in a few lines."""
-    table = Table(title=run.name, title_justify="left", show_header=False, box=None)
-    for name, value in _summary(run).items():
+    print_rows(run.name, _summary(run))
+
+
+def print_rows(title: str, rows: Mapping[str, str]) -> None:
+    """A small table of names and values."""
+    table = Table(title=Text(title), title_justify="left", show_header=False, box=None)
+    for name, value in rows.items():
         table.add_row(name, Text(value))
     console.print(table)
 
@@ -160,12 +186,16 @@ def print_run(run: "RecordedRun") -> None:
 def _summary(run: "RecordedRun") -> dict[str, str]:
     metrics, target = run.metrics, run.parameters["target_accuracy"]
     outcome = run.tags.get("outcome", "not trained")
-    rows = {"outcome": f"{outcome} (target {target}, {metrics.get('epochs', 0):.0f} epochs)"}
+    rows = {"outcome": f"{outcome} (target {target})"}
     if "time_spent_s" in metrics:
+        rows["epochs"] = f"{metrics['epochs']:.0f}"
         rows["time"] = f"{metrics['time_spent_s']:.2f} s"
     if "energy_spent_j" in metrics:
         rows["energy"] = f"{joules(metrics['energy_spent_j'])} {worth(run)}"
         rows.update({f"  {part}": told for part, told in energy_parts(run).items()})
+    for name, metric in (("net energy", "net_energy_j"), ("at the wall", "calibrated_energy_j")):
+        if metric in metrics:
+            rows[f"  {name}"] = joules(metrics[metric])
     if "emissions_kg" in metrics:
         rows["emissions"] = f"{grams(metrics['emissions_kg'])} CO2e ({run.tags['carbon.source']})"
     if "test_accuracy" in metrics:

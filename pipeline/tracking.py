@@ -44,6 +44,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
 from pipeline import figures
+from pipeline.journal import Entry, Journal
 from pipeline.note import note
 from steps import configuration as configurations
 from steps.configuration import Configuration
@@ -53,7 +54,8 @@ from steps.outcome import Outcome
 if TYPE_CHECKING:
     import keras
 
-    from energy import Carbon, Measurement
+    from energy import Calibration, Carbon, IdlePower, Measurement
+    from energy.calibration import PartCalibration
     from energy.hardware import Hardware
     from steps.evaluate import Evaluation
     from steps.partition import Partition
@@ -211,8 +213,9 @@ def close_abandoned_runs(experiment_id: str) -> list[str]:
         if process.startswith(f"{socket.gethostname()}/") and process != _this_process():
             _, pid, started = process.rsplit("/", 2)
             if not _is_alive(int(pid), started):
-                client.set_tag(run.info.run_id, "outcome", Outcome.FAILED)
-                client.set_tag(run.info.run_id, "failure", "its process was killed")
+                log = RunLog(run.info.run_id)
+                log.deliver()
+                log.failed("its process was killed")
                 client.set_terminated(run.info.run_id, "KILLED")
                 closed.append(run.info.run_name)
     return closed
@@ -237,6 +240,7 @@ class RunLog:
         """Args: the run to write to."""
         self.run_id = run_id
         self._client = MlflowClient()
+        self._journal = Journal(run_id)
 
     @classmethod
     def start(cls, experiment_id: str, configuration: Configuration) -> Self:
@@ -285,11 +289,15 @@ class RunLog:
             interrupted = isinstance(error, KeyboardInterrupt)
             status = "KILLED" if interrupted else "FAILED"
             reason = "interrupted by the user" if interrupted else _line(error)
-            self._tags({"failure": reason[:500]})
-            if "outcome" not in self.recorded().tags:
-                self._tags({"outcome": Outcome.FAILED})
-            self.describe()
+            self.failed(reason)
         mlflow.end_run(status)
+
+    def failed(self, reason: str) -> None:
+        """Why the run came to no good end. The outcome of a training that did stays."""
+        self._tags({"failure": reason[:500]})
+        if "outcome" not in self.recorded().tags:
+            self._tags({"outcome": Outcome.FAILED})
+        self.describe()
 
     def preprocessed(self, table: "Table") -> None:
         """The dataset as MLflow's dataset input, and what identifies it."""
@@ -345,22 +353,48 @@ class RunLog:
             }
         )
 
-    def epochs(self, epochs: Sequence["Epoch"]) -> None:
-        """The curves."""
-        self._metrics(metric for epoch in epochs for metric in _of_epoch(epoch))
+    def record(self, epochs: Sequence["Epoch"]) -> None:
+        """Keep epochs on disk while training goes on; `deliver` sends them to MLflow."""
+        reading = epochs[-1].reading
+        self._journal.append(
+            Entry(
+                curve=[point for epoch in epochs for point in _of_epoch(epoch)],
+                spent=_present(_spent(epochs[-1].number, reading)),
+                tags=_provenance(reading),
+            )
+        )
 
-    def interrupted(self, epochs: Sequence["Epoch"]) -> None:
-        """What training cost up to its last whole epoch, when it did not come to an end."""
-        if epochs:
-            self._tags(_provenance(epochs[-1].reading))
-            self._figures(_spent(len(epochs), epochs[-1].reading))
+    def deliver(self) -> None:
+        """Send what the journal holds: the curves, and what training cost so far."""
+        entries = list(self._journal.entries())
+        self._metrics(Metric(*point) for entry in entries for point in entry.curve)
+        if entries:
+            self._tags(entries[-1].tags)
+            self._figures(entries[-1].spent)
+        self._journal.delete()
 
     def trained(self, training: "Training", table: "Table") -> None:
         """What training cost and how it ended, and the model."""
-        self._tags({"outcome": training.outcome, **_provenance(training.measurement)})
         self._figures(_spent(training.epochs, training.measurement))
         self._figures(_to_accuracy(training))
+        self._tags({"outcome": training.outcome, **_provenance(training.measurement)})
         self._model(training.model, table)
+
+    def derived(
+        self,
+        training: "Training",
+        idle: "IdlePower | None",
+        calibration: "Calibration | PartCalibration | None",
+        calibration_typed: str,
+    ) -> None:
+        """What follows from the training's energy: net of idle power, and as a wall meter's."""
+        measurement = training.measurement
+        if idle is not None:
+            self._figures({"net_energy_j": (measurement - idle).energy_j})
+            self._tags({"energy.idle": f"{idle.power_w:.3g} W, measured {idle.measured_on}"})
+        if calibration is not None:
+            self._figures({"calibrated_energy_j": calibration.wall_energy_of(measurement)})
+            self._tags({"energy.calibration": calibration_typed})
 
     def evaluated(self, evaluation: "Evaluation", class_names: Sequence[str]) -> None:
         """Test scores, size, and the confusion matrix as a picture."""
@@ -477,9 +511,7 @@ class RunLog:
     def _figures(self, figures: Mapping[str, float | None]) -> None:
         """Metrics of the run as a whole. What is None was not measured and stays absent."""
         now = int(time.time() * 1000)
-        self._metrics(
-            Metric(name, value, now, 0) for name, value in figures.items() if value is not None
-        )
+        self._metrics(Metric(name, value, now, 0) for name, value in _present(figures).items())
 
     def _metrics(self, metrics: Iterable[Metric]) -> None:
         metrics = list(metrics)
@@ -558,6 +590,7 @@ def _spent(epochs: int, measurement: "Measurement") -> dict[str, float | None]:
         "cpu_energy_j": measurement.cpu_energy_j,
         "ram_energy_j": measurement.ram_energy_j,
         "codecarbon_energy_kwh": measurement.codecarbon_energy_kwh,
+        "codecarbon_gpu_energy_j": measurement.codecarbon_gpu_energy_j,
     }
 
 
@@ -571,8 +604,13 @@ def _to_accuracy(training: "Training") -> dict[str, float | None]:
     }
 
 
-def _of_epoch(epoch: "Epoch") -> list[Metric]:
-    figures = {
+def _of_epoch(epoch: "Epoch") -> list[tuple[str, float, int, int]]:
+    """Points of the curves.
+
+    Utilization comes from the meter's own readings. MLflow's system metrics would sample it in a
+    thread of theirs, inside the window and for more than it costs to train a small model.
+    """
+    points: dict[str, float | None] = {
         "train_loss": epoch.train_loss,
         "train_accuracy": epoch.train_accuracy,
         "val_loss": epoch.val_loss,
@@ -581,12 +619,17 @@ def _of_epoch(epoch: "Epoch") -> list[Metric]:
         "epoch_time_s": epoch.time_s,
         "epoch_energy_j": epoch.energy_j,
     }
+    if epoch.lap is not None:
+        points["gpu_power_w"] = epoch.lap.gpu_power_w
+        points["gpu_temperature_c"] = epoch.lap.gpu_temperature_c
+        points["gpu_utilization"] = epoch.lap.gpu_utilization
+        points["cpu_utilization"] = epoch.lap.cpu_utilization
     timestamp = int(epoch.ended_at * 1000)
-    return [
-        Metric(name, value, timestamp, epoch.number)
-        for name, value in figures.items()
-        if value is not None
-    ]
+    return [(name, value, timestamp, epoch.number) for name, value in _present(points).items()]
+
+
+def _present(figures: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def _provenance(measurement: "Measurement") -> dict[str, str]:

@@ -45,4 +45,6 @@ def worth(run: "RecordedRun") -> str:
     """What the total is worth: ``(measured)``, ``(estimated)`` or ``(partly estimated)``."""
     told = [run.tags.get(f"energy.{part}", "absent").split(" ")[0] for part in PARTS]
     kinds = set(told) - {"absent"}
+    if not kinds:
+        return "(absent)"
     return f"({kinds.pop()})" if len(kinds) == 1 else "(partly estimated)"

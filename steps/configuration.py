@@ -49,6 +49,10 @@ def _number(allowed: str, accepts: Callable[[float], bool]) -> Parse:
     return parse
 
 
+def _optional(parse: Parse) -> Parse:
+    return lambda value: parse(value) if value else None
+
+
 def _whole_number(minimum: int) -> Parse:
     def parse(value: str) -> int:
         try:
@@ -113,6 +117,11 @@ class Configuration:
         f"Only with {' and '.join(OPTIMIZERS_WITH_MOMENTUM)}.",
     )
     batch_size: int = _hyperparameter(128, _whole_number(1), "Rows per gradient step.")
+    power_limit_w: float | None = _hyperparameter(
+        None,
+        _optional(_number("a number of watts above 0", lambda number: number > 0)),
+        "Power limit of each GPU while training, in watts; default: as it is.",
+    )
     quantization: str = _hyperparameter(
         "none", _one_of(QUANTIZATIONS), f"After training: {', '.join(QUANTIZATIONS)}."
     )
@@ -148,10 +157,12 @@ class Configuration:
 
     def parameters(self) -> dict[str, str]:
         """Every hyperparameter as text, as MLflow keeps it; `parse` is the way back."""
-        return {
-            field.name: str(getattr(self, field.name))
-            for field in dataclasses.fields(Configuration)
-        }
+        return {name: as_text(getattr(self, name)) for name in FIELDS}
+
+
+def as_text(value: object) -> str:
+    """How a value of a hyperparameter is typed; None, which stands for "not given", is empty."""
+    return "" if value is None else str(value)
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Configuration)}

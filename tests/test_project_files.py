@@ -1,6 +1,7 @@
 """MLproject, conda.yaml and the requirements say the same as the command line."""
 
 import re
+import textwrap
 import tomllib
 
 import click
@@ -80,3 +81,12 @@ def test_every_direct_dependency_is_pinned(project):
     wanted = {re.match(r"[\w-]+", each)[0].lower() for each in metadata["dependencies"]}
     pinned = set(re.findall(r"^([\w.-]+)==", (project / "requirements.txt").read_text(), re.M))
     assert wanted <= pinned
+
+
+def test_example_of_metering_in_the_readme_is_the_packages_own(project):
+    # The package's example is run by a test of energy/.
+    import energy
+
+    (example,) = re.findall(r"```python\n(.*?)```", (project / "README.md").read_text(), re.S)
+    assert textwrap.dedent(example).strip() in textwrap.dedent(energy.__doc__.split("\n", 1)[1])
+    assert len(example.splitlines()) < 10

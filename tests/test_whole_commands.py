@@ -164,6 +164,13 @@ def test_run_whose_process_was_killed_is_closed_by_the_next_start(copy, environm
     run = client.get_run(run_id)
     assert run.info.status == "KILLED"
     assert run.data.tags["outcome"] == "FAILED"
+    assert run.data.metrics["energy_spent_j"] > 0
+    assert run.data.tags["energy.ram"].startswith("estimated")
+    # Trained for three seconds or more, read twice a second: the curve is there but for the last.
+    assert run.data.metrics["time_spent_s"] > 2
+    curve = client.get_metric_history(run_id, "val_loss")
+    assert [point.step for point in curve] == list(range(1, int(run.data.metrics["epochs"]) + 1))
+    assert list((copy / ".cache" / "journal").iterdir()) == []
 
 
 @pytest.fixture

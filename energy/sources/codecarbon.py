@@ -9,7 +9,6 @@ so nothing is written, printed or sent.
 Checked against the sources of codecarbon 3.3.2.
 """
 
-import logging
 import operator
 import os
 import threading
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 
 from energy.carbon import JOULES_PER_KWH
 from energy.clock import MonotonicClock
+from energy.silence import codecarbon_silent
 from energy.sources.base import SHORTEST_IN_PERIODS, Part, Source, Span
 from energy.sources.null import NullSource
 
@@ -107,14 +107,10 @@ def open_codecarbon() -> Source:
 
 
 def _started_tracker(receiver: _Receiver) -> Any:
-    logger = logging.getLogger("codecarbon")
-    # Importing CodeCarbon and building a tracker both log before they look at `log_level`.
-    was_disabled, logger.disabled = logger.disabled, True
-    try:
+    # Building a tracker logs before it looks at its `log_level`.
+    with codecarbon_silent():
         tracker = _tracker(receiver)
         tracker.start()
-    finally:
-        logger.disabled = was_disabled
     for scheduler in (tracker._scheduler, tracker._scheduler_monitor_power):
         scheduler.stop()
     tracker.flush()

@@ -58,21 +58,21 @@ def train(
     classifier = build_classifier(configuration, train_x.shape[1], len(table.class_names))
     rule = TrainToAccuracy(configuration.target_accuracy, configuration.patience)
 
-    window = meter.window("training")
-    recorder = EpochRecorder(window.read, record)
+    window = meter.begin("training")
+    recorder = EpochRecorder(window, record)
     try:
-        with window:
-            history = classifier.fit(
-                train_x,
-                train_y,
-                validation_data=(validation_x, validation_y),
-                batch_size=configuration.batch_size,
-                epochs=configuration.max_epochs,
-                callbacks=[rule, recorder],
-                verbose=0,
-            )
+        history = classifier.fit(
+            train_x,
+            train_y,
+            validation_data=(validation_x, validation_y),
+            batch_size=configuration.batch_size,
+            epochs=configuration.max_epochs,
+            callbacks=[rule, recorder],
+            verbose=0,
+        )
     finally:
-        recorder.settle(window.measurement)
+        window.close()
+        recorder.finish()
     return Training(
         model=with_scaler(classifier, partition.scaler),
         outcome=rule.outcome,

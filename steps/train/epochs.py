@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import keras
 
-from energy import Measurement
+from energy import Measurement, Window
 
 SECONDS_BETWEEN_READINGS = 0.5
 """A reading costs about as much as a short epoch, so epochs in between share one by their time."""
@@ -14,14 +14,19 @@ SECONDS_BETWEEN_READINGS = 0.5
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch, counted from 1; `reading` is cumulative, taken at its end or soon after.
+    """One epoch, counted from 1.
 
-    `energy_j` is None where nothing was measured or estimated.
+    Attributes:
+        number: 1 for the first.
+        ended_at: seconds since 1970.
+        time_s: from the end of the epoch before.
+        energy_j: its share of the reading that settled it; None where nothing was measured.
+        reading: of the window from its opening, taken at the epoch's end or soon after.
+        lap: of the time since the reading before; None if the training broke off.
     """
 
     number: int
     ended_at: float
-    """Seconds since 1970."""
     time_s: float
     energy_j: float | None
     train_loss: float
@@ -30,6 +35,7 @@ class Epoch:
     val_accuracy: float
     learning_rate: float
     reading: Measurement
+    lap: Measurement | None
 
 
 Record = Callable[[Sequence[Epoch]], None]
@@ -39,14 +45,15 @@ Record = Callable[[Sequence[Epoch]], None]
 class EpochRecorder(keras.callbacks.Callback):  # type: ignore[misc]
     """Turns Keras' logs and the meter's readings into `Epoch`s and hands them on."""
 
-    def __init__(self, read: Callable[[], Measurement], record: Record) -> None:
-        """Args: takes a cumulative reading of the open window, takes the epochs that it settles."""
+    def __init__(self, window: Window, record: Record) -> None:
+        """Args: the window that training runs in, and what takes the epochs as they settle."""
         super().__init__()
-        self._read = read
+        self._window = window
         self._record = record
         self._pending: list[tuple[float, float, dict[str, float]]] = []
         self._energy_so_far_j: float | None = None
         self._recorded = 0
+        self._last_lap: Measurement | None = None
         self._epoch_began = self._last_reading = time.perf_counter()
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
@@ -65,9 +72,18 @@ class EpochRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         is_last = self.model.stop_training or epoch + 1 == self.params["epochs"]
         if not is_last and now - self._last_reading >= SECONDS_BETWEEN_READINGS:
             self._last_reading = now
-            self.settle(self._read())
+            lap = self._window.lap()
+            self._settle(self._window.read(), lap)
 
-    def settle(self, reading: Measurement) -> None:
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
+        """The last look inside the window; the epochs that it is about wait for its closing."""
+        self._last_lap = self._window.lap()
+
+    def finish(self) -> None:
+        """Settle what is pending when the window is closed, by its final measurement."""
+        self._settle(self._window.measurement, self._last_lap)
+
+    def _settle(self, reading: Measurement, lap: Measurement | None) -> None:
         """Share what `reading` has more than the last one among the pending epochs."""
         before, after = self._energy_so_far_j, reading.energy_j
         total_time_s = sum(time_s for _, time_s, _ in self._pending)
@@ -87,6 +103,7 @@ class EpochRecorder(keras.callbacks.Callback):  # type: ignore[misc]
                     val_accuracy=values["val_accuracy"],
                     learning_rate=values["learning_rate"],
                     reading=reading,
+                    lap=lap,
                 )
             )
         self._pending.clear()

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.run import machine_meter, run_configuration
+from pipeline.metering import Metering, machine_meter
+from pipeline.run import run_configuration
 from steps.configuration import Configuration
 from steps.errors import InputError
 
+METERING = Metering(country="FRA")
 SMALL = {"dataset": "iris", "hidden": "16", "lr": 0.05, "batch_size": 16, "target_accuracy": 0.9}
 
 
@@ -24,7 +26,7 @@ def finished(tmp_path_factory):
         patch.chdir(folder)
         mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
         configuration = Configuration(**SMALL, quantization="int8")
-        run = run_configuration(configuration, "green", "FRA")
+        run = run_configuration(configuration, "green", METERING)
         yield mlflow.MlflowClient(), run, configuration
         mlflow.set_tracking_uri(None)
 
@@ -143,7 +145,7 @@ def _artifact(finished, path):
 
 
 def test_run_that_misses_its_target_has_no_energy_to_accuracy(store):
-    run = run_configuration(Configuration(dataset="iris", lr=1e-6, max_epochs=2), "green", "FRA")
+    run = run_configuration(Configuration(dataset="iris", lr=1e-6, max_epochs=2), "green", METERING)
     assert run.tags["outcome"] == "BUDGET_EXHAUSTED"
     assert run.metrics["epochs"] == 2
     assert run.metrics["energy_spent_j"] > 0
@@ -155,7 +157,7 @@ def test_run_that_diverges_says_so_and_is_not_scored(store):
     run = run_configuration(
         Configuration(dataset="iris", optimizer="sgd", lr=1e30, activation="relu", max_epochs=9),
         "green",
-        "FRA",
+        METERING,
     )
     assert run.tags["outcome"] == "DIVERGED"
     assert run.metrics["epochs"] < 9
@@ -167,7 +169,7 @@ def test_data_that_cannot_be_used_leave_no_run(store, tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("a,b,class\n1,2,x\n3,,y\n")
     with pytest.raises(InputError, match="column b, row 3"):
-        run_configuration(Configuration(dataset=f"csv:{path}"), "green", "FRA")
+        run_configuration(Configuration(dataset=f"csv:{path}"), "green", METERING)
     experiment = store.get_experiment_by_name("green")
     assert store.search_runs([experiment.experiment_id]) == []
 
@@ -180,7 +182,7 @@ def test_error_inside_a_run_ends_it_as_failed_with_the_reason(store, monkeypatch
 
     monkeypatch.setattr(evaluate, "evaluate", broken)
     with pytest.raises(RuntimeError):
-        run_configuration(Configuration(**SMALL), "green", "FRA")
+        run_configuration(Configuration(**SMALL), "green", METERING)
     (run,) = store.search_runs([store.get_experiment_by_name("green").experiment_id])
     assert run.info.status == "FAILED"
     assert run.data.tags["failure"] == "the disk is full"
@@ -202,7 +204,7 @@ def test_interrupted_run_is_killed_and_keeps_what_was_measured(store, monkeypatc
 
     monkeypatch.setattr(train.EpochRecorder, "on_epoch_end", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run_configuration(Configuration(**SMALL, patience=400), "green", "FRA")
+        run_configuration(Configuration(**SMALL, patience=400), "green", METERING)
     (run,) = store.search_runs([store.get_experiment_by_name("green").experiment_id])
     assert run.info.status == "KILLED"
     assert run.data.tags["outcome"] == "FAILED"
@@ -213,7 +215,7 @@ def test_interrupted_run_is_killed_and_keeps_what_was_measured(store, monkeypatc
 
 
 def test_all_runs_of_a_process_share_one_meter():
-    assert machine_meter("FRA") is machine_meter("FRA")
+    assert machine_meter(METERING) is machine_meter(Metering(country="FRA"))
 
 
 def test_dataset_summary_lists_rows_per_class(finished):
