@@ -88,5 +88,5 @@ def test_example_of_metering_in_the_readme_is_the_packages_own(project):
     import energy
 
     (example,) = re.findall(r"```python\n(.*?)```", (project / "README.md").read_text(), re.S)
-    assert textwrap.dedent(example).strip() in textwrap.dedent(energy.__doc__.split("\n", 1)[1])
+    assert textwrap.indent(example.strip(), " " * 4) in energy.__doc__
     assert len(example.splitlines()) < 10

@@ -1,5 +1,6 @@
 """Ctrl-C gets through, even where Python swallows what is raised."""
 
+import contextlib
 import os
 import signal
 
@@ -32,9 +33,7 @@ def test_second_signal_soon_after_does_not_disturb_the_tidying_up(interruption):
 
 def test_interrupt_that_was_swallowed_is_raised_again(interruption):
     interruption.raise_if_lost()
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
-    except KeyboardInterrupt:
-        pass
     with pytest.raises(KeyboardInterrupt):
         interruption.raise_if_lost()
