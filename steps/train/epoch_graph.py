@@ -1,0 +1,294 @@
+"""The epoch as one graph call: every batch's gradient and update, then the validation pass.
+
+`model.fit` goes back to Python for every batch, which for a small model costs ten to a hundred
+times its mathematics. Here one call of a `tf.function` does a whole epoch over data that stay in
+memory as tensors. The step itself is Keras' own ``model.train_step`` and ``model.test_step``, so
+loss, optimizer, loss scaling, batch statistics and metrics are those of `model.fit`, and without
+XLA its weights are the same to the last bit, given the same order of samples.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+Data = tuple[Any, ...]
+"""(x, y) or (x, y, sample_weight), each a tensor or a nest of tensors of shape (rows, ...)."""
+
+Augment = Callable[[Any, Any, tf.Tensor], tuple[Any, Any]]
+"""``augment(x, y, seed) -> (x, y)`` in graph operations; `seed` is int32 of shape (2,)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The sizes of an epoch; a graph is traced for exactly one plan."""
+
+    rows: int
+    batch_size: int
+    validation_rows: int
+    """0 for no validation pass."""
+    validation_batch_size: int
+    augment: Augment | None = None
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch, the last one perhaps partial."""
+        return math.ceil(self.rows / self.batch_size)
+
+    @property
+    def validation_steps(self) -> int:
+        """Batches in a validation pass."""
+        return math.ceil(self.validation_rows / self.validation_batch_size)
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What one call gave.
+
+    Attributes:
+        metrics: by name, over the batches since the epoch began.
+        validation_metrics: by name; empty where the call did not validate.
+        validation_time_s: of the validation pass, by the clock inside the graph.
+        batch_losses: of the batches that the call trained, float64, shape (last - first,); NaN
+            where a ``train_step`` of the model's own gets its loss past ``compute_loss``.
+    """
+
+    metrics: dict[str, Any]
+    validation_metrics: dict[str, Any]
+    validation_time_s: float
+    batch_losses: npt.NDArray[np.float64]
+
+
+class EpochGraph:
+    """The traced epoch of a model: reads and writes its variables, takes the data as arguments."""
+
+    def __init__(
+        self, model: keras.Model, plan: Plan, train: Data, validation: Data, xla: bool
+    ) -> None:
+        """Trace, and optimize or compile by an epoch of no batches, which changes no weight.
+
+        Args:
+            model: built and compiled, its optimizer and metrics built too.
+            plan: sizes of the epoch.
+            train: training tensors of ``plan.rows`` rows.
+            validation: validation tensors; empty for none.
+            xla: compile the training and the validation pass with XLA.
+        """
+        self.plan = plan
+        self._layout: list[tuple[str, tuple[int, ...]]] = []
+        traced = tf.function(self._epoch_of(model, xla), autograph=False)
+        self._call = traced.get_concrete_function(
+            *tf.nest.map_structure(tf.TensorSpec.from_tensor, (train, validation)),
+            tf.TensorSpec((plan.rows,), tf.int32),
+            tf.TensorSpec((5,), tf.int32),
+        )
+        self.run(train, validation, tf.range(plan.rows), (0, 0), 0, 0, validate=True)
+
+    def run(
+        self,
+        train: Data,
+        validation: Data,
+        order: tf.Tensor,
+        seed: tuple[int, int],
+        first: int,
+        last: int,
+        validate: bool,
+    ) -> EpochResult:
+        """Train batches ``first`` to ``last - 1`` of an epoch and then, if asked, validate.
+
+        Args:
+            train: training tensors.
+            validation: validation tensors; empty for none.
+            order: permutation of the training rows, int32, shape (rows,).
+            seed: of the augmentation in this epoch.
+            first: metrics start anew where it is 0.
+            last: ``plan.steps`` for the whole epoch.
+            validate: run the validation pass after the last batch.
+        """
+        validates = validate and self.plan.validation_rows > 0
+        control = tf.constant((*seed, first, last, int(validates)))
+        flat = self._call(train, validation, order, control).numpy()
+        metrics, rest = self._unpack(flat[1:])
+        validation_metrics, losses = self._unpack(rest)
+        return EpochResult(
+            metrics=metrics,
+            validation_metrics=validation_metrics if validates else {},
+            validation_time_s=float(flat[0]) if validates else 0.0,
+            batch_losses=losses[first:last],
+        )
+
+    @property
+    def operation_types(self) -> frozenset[str]:
+        """Types of the operations in the functions that the graph calls."""
+        return frozenset(node.op for function in self._functions for node in function.node_def)
+
+    @property
+    def operations_per_step(self) -> int:
+        """How many operations a batch dispatches: about those of the largest function."""
+        return max(len(function.node_def) for function in self._functions)
+
+    @property
+    def captures(self) -> list[tf.Tensor]:
+        """What the graph refers to besides its arguments: handles of variables, constants."""
+        return list(self._call.captured_inputs)
+
+    @property
+    def _functions(self) -> Any:
+        return self._call.graph.as_graph_def().library.function
+
+    def _unpack(self, flat: npt.NDArray[np.float64]) -> tuple[dict[str, Any], Any]:
+        values: dict[str, Any] = {}
+        for name, shape in self._layout:
+            size = math.prod(shape)
+            values[name] = flat[:size].reshape(shape) if shape else float(flat[0])
+            flat = flat[size:]
+        return values, flat
+
+    def _epoch_of(self, model: keras.Model, xla: bool) -> Callable[..., tf.Tensor]:
+        """The function to trace; all that it gives is in one float64 vector, read at once."""
+        plan = self.plan
+
+        def metrics() -> tf.Tensor:
+            results = model.get_metrics_result()
+            self._layout = [(name, tuple(value.shape)) for name, value in results.items()]
+            return tf.concat([_flat(value) for value in results.values()], 0)
+
+        def train(
+            data: Data, order: tf.Tensor, seed: tf.Tensor, first: tf.Tensor, last: tf.Tensor
+        ) -> tf.Tensor:
+            def step(index: tf.Tensor, start: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+                rows = tf.slice(order, [start], [size])
+                batch = tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), data)
+                if plan.augment is not None:
+                    batch_seed = tf.random.experimental.stateless_fold_in(seed, index)
+                    batch = (*plan.augment(batch[0], batch[1], batch_seed), *batch[2:])
+                return _train_step(model, batch)
+
+            return _over_batches(step, plan.rows, plan.batch_size, first, last, static=xla)
+
+        def validate(data: Data) -> None:
+            def step(_: tf.Tensor, start: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+                model.test_step(tf.nest.map_structure(lambda t: _rows(t, start, size), data))
+                return tf.zeros((), tf.float64)
+
+            if plan.validation_steps == 1:
+                model.test_step(data)
+            else:
+                rows, size = plan.validation_rows, plan.validation_batch_size
+                first, last = tf.constant(0), tf.constant(plan.validation_steps)
+                _over_batches(step, rows, size, first, last, static=xla)
+
+        if xla:
+            train, validate = (
+                tf.function(part, jit_compile=True, autograph=False) for part in (train, validate)
+            )
+
+        def epoch(data: Data, validation: Data, order: tf.Tensor, control: tf.Tensor) -> tf.Tensor:
+            seed, (first, last, validates) = control[:2], tf.unstack(control[2:])
+            tf.cond(first == 0, lambda: _reset_metrics(model), tf.no_op)
+            losses = train(data, order, seed, first, last)
+            results = metrics()
+            with tf.control_dependencies([losses, results]):
+                began = tf.timestamp()
+
+            def validated() -> tf.Tensor:
+                model.reset_metrics()
+                validate(validation)
+                return metrics()
+
+            validation_results = tf.zeros_like(results)
+            if plan.validation_rows:
+                with tf.control_dependencies([began]):
+                    validation_results = tf.cond(
+                        validates > 0, validated, lambda: validation_results
+                    )
+            with tf.control_dependencies([validation_results]):
+                ended = tf.timestamp()
+            return tf.concat([[ended - began], results, validation_results, losses], 0)
+
+        return epoch
+
+
+def _over_batches(
+    step: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor],
+    rows: int,
+    batch_size: int,
+    first: tf.Tensor,
+    last: tf.Tensor,
+    static: bool,
+) -> tf.Tensor:
+    """Do ``step(index, start, size)`` for batches `first` to `last` - 1; float64, shape (steps,).
+
+    XLA needs static sizes: full batches share a loop, a partial one has code of its own. Without
+    XLA, all share a loop and sizes stay unknown while tracing, as they are in `model.fit`: were
+    they known, TensorFlow would turn divisions by them into products, and the last bit differ.
+    """
+    steps = math.ceil(rows / batch_size)
+    full = rows // batch_size
+    looped = full if static else steps
+
+    def body(index: tf.Tensor, values: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+        start = index * batch_size
+        size = batch_size if static else tf.minimum(batch_size, rows - start)
+        return index + 1, values.write(index, step(index, start, size))
+
+    _, values = tf.while_loop(
+        lambda index, _: index < tf.minimum(last, looped),
+        body,
+        (first, tf.TensorArray(tf.float64, looped, element_shape=())),
+        parallel_iterations=1,
+    )
+    losses = values.stack()
+    if looped == steps:
+        return losses
+    index = tf.constant(full)
+    partial = tf.cond(
+        last > full,
+        lambda: step(index, index * batch_size, rows - full * batch_size),
+        lambda: tf.zeros((), tf.float64),
+    )
+    return tf.concat([losses, [partial]], 0)
+
+
+def _train_step(model: keras.Model, batch: Data) -> tf.Tensor:
+    """One gradient and update as in `model.fit`; gives the loss of this batch alone, float64."""
+    with _computed_losses(model) as losses:
+        model.train_step(batch)
+    return tf.cast(losses[0] if losses else math.nan, tf.float64)
+
+
+@contextmanager
+def _computed_losses(model: keras.Model) -> Iterator[list[tf.Tensor]]:
+    """Listen to ``model.compute_loss``: ``train_step`` itself gives a running mean only."""
+    losses: list[tf.Tensor] = []
+    compute_loss = model.compute_loss
+
+    def listened(*args: Any, **kwargs: Any) -> tf.Tensor:
+        losses.append(compute_loss(*args, **kwargs))
+        return losses[-1]
+
+    model.compute_loss = listened
+    try:
+        yield losses
+    finally:
+        del model.compute_loss
+
+
+def _reset_metrics(model: keras.Model) -> tf.Operation:
+    model.reset_metrics()
+    return tf.no_op()
+
+
+def _rows(tensor: tf.Tensor, start: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    inner = tensor.shape[1:].as_list()
+    return tf.slice(tensor, [start] + [0] * len(inner), [size, *inner])
+
+
+def _flat(value: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(tf.cast(value, tf.float64), [-1])
