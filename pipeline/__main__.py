@@ -4,6 +4,7 @@ import click
 
 from pipeline import machine, single_steps, terminal
 from pipeline.compare import compare
+from pipeline.find_lr import find_lr
 from pipeline.run import run
 
 
@@ -20,6 +21,7 @@ for command in (
     single_steps.evaluate,
     single_steps.quantize,
     compare,
+    find_lr,
     machine.idle,
     machine.calibrate,
 ):

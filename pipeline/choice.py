@@ -5,6 +5,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from steps.errors import InputError
@@ -40,7 +41,7 @@ class Ranked:
     Attributes:
         config_id: the same for all its runs.
         parameters: its hyperparameters, without the seed.
-        runs: its repeats.
+        runs: all of them; those of one seed count as one repeat.
         intervals: by metric, of each objective's metric that all its repeats have.
     """
 
@@ -48,6 +49,11 @@ class Ranked:
     parameters: Mapping[str, str]
     runs: tuple["RecordedRun", ...]
     intervals: Mapping[str, Interval]
+
+    @property
+    def repeats(self) -> int:
+        """How many seeds it was run with."""
+        return len({run.parameters.get("seed", run.run_id) for run in self.runs})
 
     def mean(self, metric: str) -> float | None:
         """Mean of a metric over the repeats; None unless each of them has it."""
@@ -99,9 +105,9 @@ def comparable(
     """
     trained, excluded = [], []
     for run in runs:
-        if "config_id" not in run.tags or not run.parameters.keys() >= FACETS:
+        if not _is_ours(run):
             excluded.append(Excluded(run, "not a run of Greenest"))
-        elif run.tags.get("outcome") not in (Outcome.REACHED, *MISSED):
+        elif run.status != "FINISHED" or run.tags.get("outcome") not in (Outcome.REACHED, *MISSED):
             excluded.append(Excluded(run, _unfinished(run)))
         else:
             trained.append(run)
@@ -124,6 +130,16 @@ def comparable(
             problem = f"{why}; choose {_choices(trained, facets)}"
             raise InputError(option, "" if wanted is None else wanted, problem)
     return trained, excluded
+
+
+def _is_ours(run: "RecordedRun") -> bool:
+    if "config_id" not in run.tags or not run.parameters.keys() >= FACETS:
+        return False
+    try:
+        _target_accuracy(run), _patience(run)
+    except ValueError:
+        return False
+    return True
 
 
 def _dataset(run: "RecordedRun") -> tuple[object, ...]:
@@ -152,7 +168,9 @@ def _shown(facets: tuple[object, ...]) -> str:
 
 def _unfinished(run: "RecordedRun") -> str:
     if "failure" in run.tags:
-        return f"{run.status}: {run.tags['failure']}"
+        return shorten(f"{run.status}: {run.tags['failure']}", 120, placeholder=" …")
+    if "found_lr" in run.metrics:
+        return "only looked for a learning rate"
     return "still running" if run.status == "RUNNING" else "not trained"
 
 
@@ -204,12 +222,23 @@ def choose(runs: Sequence["RecordedRun"], objective: str) -> Choice:
 def _costs(
     candidates: Mapping[str, Sequence["RecordedRun"]], metric: str
 ) -> dict[str, list[float]]:
-    """Costs by configuration, of those whose repeats all have one."""
+    """Costs by configuration, of those whose repeats all have one.
+
+    Runs of one seed are one repeat, of their mean cost: the same seed takes the same epochs again,
+    and hides what another one would.
+    """
     return {
-        config_id: [run.metrics[metric] for run in repeats]
+        config_id: [statistics.fmean(same_seed) for same_seed in _by_seed(repeats, metric)]
         for config_id, repeats in candidates.items()
         if _all_cost(repeats, metric)
     }
+
+
+def _by_seed(repeats: Sequence["RecordedRun"], metric: str) -> list[list[float]]:
+    costs: dict[str, list[float]] = defaultdict(list)
+    for run in repeats:
+        costs[run.parameters.get("seed", run.run_id)].append(run.metrics[metric])
+    return list(costs.values())
 
 
 def _all_cost(repeats: Sequence["RecordedRun"], metric: str) -> bool:
@@ -238,6 +267,16 @@ def _missed(run: "RecordedRun") -> str:
     reached = run.metrics.get("val_accuracy")
     ended = "" if reached is None else f", validation accuracy ended at {reached:.4f}"
     return f"missed its target ({run.tags['outcome']}{ended})"
+
+
+def places(runs: Iterable["RecordedRun"]) -> set[str]:
+    """Carbon intensities (and what they are multiplied by) that the emissions rest on."""
+    return {
+        f"{run.tags.get('carbon.place', 'unknown')} at "
+        f"{run.tags.get('carbon.intensity_g_per_kwh', 'unknown')} g/kWh"
+        + ("" if run.tags.get("carbon.pue", "1") == "1" else f", PUE {run.tags['carbon.pue']}")
+        for run in runs
+    }
 
 
 def closest(runs: Iterable["RecordedRun"]) -> "RecordedRun | None":

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline import options, terminal
-from pipeline.choice import OBJECTIVES, Choice, Excluded, Ranked, choose, closest, comparable
+from pipeline.choice import (
+    OBJECTIVES,
+    Choice,
+    Excluded,
+    Ranked,
+    choose,
+    closest,
+    comparable,
+    places,
+)
 from pipeline.metering import check_country
 from pipeline.units import PARTS, grams, joules, three_digits
 from steps.configuration import parse_one
@@ -70,24 +79,27 @@ def compare(
         for name, text in (("target_accuracy", target_accuracy), ("patience", patience))
     }
 
-    places = [check_country("--country", code) for code in filter(None, country.split(","))]
+    elsewhere = [check_country("--country", code) for code in filter(None, country.split(","))]
 
     from pipeline import tracking
 
     runs, excluded = comparable(tracking.runs_of(experiment), dataset, **wanted)
+    if objective == "emissions" and len(recorded_places := places(runs)) > 1:
+        problem = f"runs were recorded at {' and '.join(sorted(recorded_places))}; rank by energy"
+        raise InputError("--objective", objective, f"{problem}, and see --country for emissions")
     choice = choose(runs, objective)
     excluded += choice.excluded
     if as_json:
         left_out = [{"run_id": each.run.run_id, "why": each.why} for each in excluded]
         answer = {"experiment": experiment, "objective": objective, **_as_json(choice)}
-        if places:
-            answer["countries"] = emissions_elsewhere(choice.ranking, places)
+        if elsewhere:
+            answer["countries"] = emissions_elsewhere(choice.ranking, elsewhere)
         print(json.dumps({**answer, "excluded": left_out}, indent=2))
     else:
         if choice.ranking:
             _print_choice(choice, experiment, objective, top)
-            if places:
-                _print_elsewhere(choice.ranking[:top], places)
+            if elsewhere:
+                _print_elsewhere(choice.ranking[:top], elsewhere)
         _print_excluded(excluded)
     if not choice.ranking:
         print(f"Nothing to choose from: {_nothing(experiment, runs)}", file=sys.stderr)
@@ -97,7 +109,13 @@ def compare(
 def _as_json(choice: Choice) -> dict[str, Any]:
     ranking = [_ranked_as_json(ranked) for ranked in choice.ranking]
     tied = None if choice.tied_with is None else [each.config_id for each in choice.tied_with]
-    return {"greenest": ranking[0] if ranking else None, "tied_with": tied, "ranking": ranking}
+    return {
+        "greenest": ranking[0] if ranking else None,
+        "tied_with": tied,
+        "ranking": ranking,
+        "provenance": _provenance(choice),
+        "cautions": _cautions(choice),
+    }
 
 
 def _ranked_as_json(ranked: Ranked) -> dict[str, Any]:
@@ -106,7 +124,7 @@ def _ranked_as_json(ranked: Ranked) -> dict[str, Any]:
         "config_id": ranked.config_id,
         "params": dict(ranked.parameters),
         "runs": [run.run_id for run in ranked.runs],
-        "n": len(ranked.runs),
+        "n": ranked.repeats,
         "energy_to_accuracy_j": energy and vars(energy),
         "emissions_kg": ranked.mean("emissions_kg"),
         "time_to_accuracy_s": ranked.mean("time_to_accuracy_s"),
@@ -124,7 +142,7 @@ def _print_choice(choice: Choice, experiment: str, objective: str, rows: int) ->
         title_justify="left",
         box=SIMPLE_HEAD,
     )
-    for heading in ("#", "configuration", "runs", "energy", "CO2e", "time", "epochs", "test acc."):
+    for heading in ("#", "configuration", "seeds", "energy", "CO2e", "time", "epochs", "test acc."):
         table.add_column(heading, justify="left" if heading == "configuration" else "right")
     differing = _differing_parameters(choice.ranking)
     for place, ranked in enumerate(choice.ranking[:rows], 1):
@@ -162,9 +180,9 @@ def _print_elsewhere(ranking: Sequence[Ranked], places: Sequence[str]) -> None:
     table.add_column("configuration")
     for place in places:
         table.add_column(f"{place}, {intensity_of(place):.0f} g/kWh", justify="right")
-    elsewhere = emissions_elsewhere(ranking, places)
+    told = emissions_elsewhere(ranking, places)
     for ranked in ranking:
-        emissions = (elsewhere[place][ranked.config_id] for place in places)
+        emissions = (told[place][ranked.config_id] for place in places)
         table.add_row(
             Text(ranked.runs[0].name), *("-" if kg is None else grams(kg) for kg in emissions)
         )
@@ -176,7 +194,7 @@ def _cells(ranked: Ranked, differing: list[str]) -> tuple[str, ...]:
     accuracy, epochs = ranked.mean("test_accuracy"), ranked.mean("epochs")
     return (
         named or ranked.config_id,
-        str(len(ranked.runs)),
+        str(ranked.repeats),
         _interval(ranked, "energy_to_accuracy_j", joules),
         _interval(ranked, "emissions_kg", grams),
         _interval(ranked, "time_to_accuracy_s", lambda seconds: f"{three_digits(seconds)} s"),
@@ -207,8 +225,8 @@ def _certainty(choice: Choice) -> str:
         return "It is the only configuration that reached the target."
     if choice.tied_with is None:
         return (
-            "Each configuration ran once, so this order may be luck: repeat the leaders with "
-            "other seeds (-P seed=1, -P seed=2) to know."
+            "Each configuration ran with one seed, so this order may be luck: repeat the leaders "
+            "with other seeds (-P seed=1, -P seed=2) to know."
         )
     if not choice.tied_with:
         return "The difference from the next one is beyond the noise of the repeats (95 %)."
@@ -219,17 +237,38 @@ def _certainty(choice: Choice) -> str:
 
 def _worth(choice: Choice) -> Iterator[str]:
     """What the joules are worth, and whether they may be compared at all."""
+    for part, told in _provenance(choice).items():
+        yield f"  {part.upper()} energy: {'; '.join(told)}"
+    for caution in _cautions(choice):
+        yield f"  Caution: {caution}"
+
+
+def _provenance(choice: Choice) -> dict[str, list[str]]:
     runs = [run for ranked in choice.ranking for run in ranked.runs]
-    for part in PARTS:
-        told = {run.tags.get(f"energy.{part}", "absent") for run in runs}
-        mixed = "  MIXED: these do not compare" if len(_kinds(told)) > 1 else ""
-        yield f"  {part.upper()} energy: {'; '.join(sorted(told))}{mixed}"
-    machines = {run.tags.get("hardware", "unknown") for run in runs}
-    if len(machines) > 1:
-        yield f"  Caution: measured on {len(machines)} machines, whose joules do not compare."
+    return {
+        part: sorted({run.tags.get(f"energy.{part}", "absent") for run in runs}) for part in PARTS
+    }
 
 
-def _kinds(told: set[str]) -> set[str]:
+def _cautions(choice: Choice) -> list[str]:
+    """Why the costs of the ranking may not compare."""
+    runs = [run for ranked in choice.ranking for run in ranked.runs]
+    cautions = [
+        f"{part.upper()} energy is {' and '.join(sorted(kinds))}: these do not compare"
+        for part, told in _provenance(choice).items()
+        if len(kinds := _kinds(told)) > 1
+    ]
+    if len(machines := {run.tags.get("hardware", "unknown") for run in runs}) > 1:
+        cautions.append(f"measured on {len(machines)} machines, whose joules do not compare")
+    if len(recorded_places := places(runs)) > 1:
+        cautions.append(f"CO2e was recorded at {' and '.join(sorted(recorded_places))}")
+    if any(run.tags.get("energy.flags") for run in runs):
+        flags = {flag for run in runs for flag in run.tags.get("energy.flags", "").split(", ")}
+        cautions.append(f"some windows are flagged {', '.join(sorted(flags - {''}))}")
+    return cautions
+
+
+def _kinds(told: Iterable[str]) -> set[str]:
     """``measured``, ``estimated`` or ``absent``, without how or why."""
     return {provenance.split(" ", 1)[0] for provenance in told}
 

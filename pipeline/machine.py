@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from pipeline import terminal
-from pipeline.metering import IDLE_FILE
+from pipeline.cache import IDLE_FILE
 from steps.errors import InputError
 
 
@@ -41,12 +41,14 @@ def idle(seconds: float) -> None:
 )
 def calibrate(readings: str) -> None:
     """Fit --calibration from windows that a wall meter saw too."""
+    if not readings:
+        raise InputError("--readings", "", "is needed: a CSV file with a row per window")
     from energy.calibration import fit, read_readings
 
     try:
         fitted = fit(read_readings(Path(readings)))
     except (ValueError, OSError) as error:
-        raise InputError("--readings", readings or "''", str(error)) from None
+        raise InputError("--readings", readings, str(error)) from None
     line = fitted.calibration
     terminal.print_rows(
         "calibration",

@@ -5,23 +5,18 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from pipeline import terminal
+from pipeline.cache import IDLE_FILE, POWER_LIMIT_FILE
 from steps.errors import InputError
 
 if TYPE_CHECKING:
     from energy import EnergyMeter, IdlePower
     from energy.calibration import Calibration, PartCalibration
 
-CACHE = Path(".cache")
-"""What is kept between commands, in the folder that they are typed in."""
-
-IDLE_FILE = CACHE / "idle.json"
-POWER_LIMIT_FILE = CACHE / "power_limit.json"
 LIVE_TOKEN = "CODECARBON_ELECTRICITYMAPS_API_TOKEN"
 """The environment variable that CodeCarbon reads too: a secret does not belong on a command line,
 where MLflow would record it."""
@@ -53,7 +48,7 @@ class Metering:
         metering = cls(
             country=check_country("--country", country) if country else None,
             carbon_intensity_g_per_kwh=_number("--carbon-intensity", carbon_intensity, least=0.0),
-            pue=_number("--pue", pue, least=1.0) or 1.0,
+            pue=_number("--pue", pue or "1", least=1.0) or 1.0,
             calibration=calibration,
         )
         metering.line()
@@ -138,8 +133,6 @@ def _number(option: str, text: str, least: float) -> float | None:
 def machine_meter(metering: Metering) -> "EnergyMeter":
     """The meter of this process. It takes seconds to make, so all runs share it.
 
-    Puts back a power limit that a killed process has left on a GPU.
-
     Raises:
         InputError: there is no live carbon intensity to be had.
     """
@@ -147,9 +140,7 @@ def machine_meter(metering: Metering) -> "EnergyMeter":
     import tensorflow as tf
 
     from energy import EnergyMeter
-    from energy.power_limit import restore_left_over
 
-    restore_left_over(POWER_LIMIT_FILE)
     try:
         return EnergyMeter.for_this_machine(
             metering.country,
@@ -173,7 +164,7 @@ def idle_power() -> "IdlePower | None":
     try:
         return load(IDLE_FILE)
     except ValueError as error:
-        raise InputError("idle", IDLE_FILE, str(error)) from None
+        raise InputError("idle power", "", f"{error}; measure it anew") from None
 
 
 @contextlib.contextmanager

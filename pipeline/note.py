@@ -35,6 +35,8 @@ def _how_it_ended(run: "RecordedRun") -> str:
         f"{run.parameters['patience']} epochs in a row"
     )
     match run.tags.get("outcome"):
+        case None if "found_lr" in run.metrics:
+            return f"Found the **learning rate {run.metrics['found_lr']:.3g}** by the range test."
         case None:
             return "Not trained yet."
         case Outcome.REACHED:
@@ -71,6 +73,14 @@ def _energy(run: "RecordedRun") -> str:
         f"({run.tags['carbon.place']}; {run.tags['carbon.source']}). "
         f"Machine: {run.tags['hardware']}.",
     ]
+    if run.tags.get("training.caution"):
+        lines += ["", f"Caution: {run.tags['training.caution']}."]
+    if "training.engine" in run.tags:
+        lines += [
+            "",
+            f"Computed by: {run.tags['training.engine']}. XLA: {run.tags['training.jit_compile']}. "
+            "Epochs of less than half a second share a reading of the energy by their time.",
+        ]
     if "net_energy_j" in run.metrics:
         net = joules(run.metrics["net_energy_j"])
         lines += ["", f"Net of the idle machine ({run.tags['energy.idle']}): {net}."]

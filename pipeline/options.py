@@ -59,3 +59,14 @@ def refuse_other_than(configuration: Configuration, typed: dict[str, str]) -> No
         ):
             problem = f"the run was opened with {recorded[name]}; leave the option out"
             raise InputError(configurations.option_name(name), text, problem)
+
+
+def whole_number(option: str, text: str) -> int:
+    """A count from 1.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not (text.isdecimal() and int(text) > 0):
+        raise InputError(option, text, "must be a whole number from 1")
+    return int(text)

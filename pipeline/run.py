@@ -20,7 +20,7 @@ from steps.outcome import Outcome
 if TYPE_CHECKING:
     import keras
 
-    from energy import EnergyMeter
+    from energy import EnergyMeter, IdlePower
     from pipeline.tracking import RecordedRun, RunLog
     from steps.partition import Partition
     from steps.preprocess import Table
@@ -62,7 +62,7 @@ def run_configuration(
     from steps.preprocess import preprocess
 
     experiment_id = tracking.open_experiment(experiment)
-    tracking.close_abandoned_runs(experiment_id)
+    idle = idle_power()
     table = preprocess(configuration.dataset, configuration.label)
     parts = partition(
         table, configuration.partitioning, configuration.preprocessing, configuration.seed
@@ -74,7 +74,7 @@ def run_configuration(
     ):
         log.preprocessed(table)
         log.partitioned(parts)
-        model = train_step(log, configuration, table, parts, meter, metering)
+        model = train_step(log, configuration, table, parts, meter, metering, idle)
         if model is not None:
             evaluate_step(log, model, table, parts)
             quantize_step(log, configuration, model, table, parts)
@@ -89,27 +89,32 @@ def train_step(
     parts: "Partition",
     meter: "EnergyMeter",
     metering: Metering,
+    idle: "IdlePower | None",
 ) -> "keras.Sequential | None":
     """Train and record. Gives no model where training diverged: there is nothing to score."""
     from energy import hardware
     from steps.train import Epoch, train
 
     log.training_begins(meter.carbon, hardware.describe())
+    epochs: list[Epoch] = []
     with terminal.TrainingProgress(configuration).shown() as progress:
 
-        def record(epochs: Sequence[Epoch]) -> None:
-            log.record(epochs)
-            progress.update(epochs)
+        def record(settled: Sequence[Epoch]) -> None:
+            epochs.extend(settled)
+            log.record(settled)
+            progress.update(settled)
             terminal.interruption.raise_if_lost()
 
         try:
             training = train(table, parts, configuration, meter, record)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"run {log.run_id} keeps what was measured") from None
         finally:
             # Not before the window is closed, since sending is no part of training; and after
             # Ctrl-C too, since what was measured belongs into the run.
             log.deliver()
-    log.trained(training, table)
-    log.derived(training, idle_power(), metering.line(), metering.calibration)
+    log.trained(training, epochs, configuration.target_accuracy, table)
+    log.derived(training, idle, metering.line(), metering.calibration)
     return None if training.outcome is Outcome.DIVERGED else training.model
 
 

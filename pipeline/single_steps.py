@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline import options, terminal
-from pipeline.metering import Metering, machine_meter, metering_options, power_limited
+from pipeline.metering import (
+    Metering,
+    idle_power,
+    machine_meter,
+    metering_options,
+    power_limited,
+)
 from pipeline.run import evaluate_step, quantize_step, train_step
 from steps import configuration as configurations
 from steps.configuration import Configuration
@@ -15,7 +21,7 @@ from steps.outcome import Outcome
 if TYPE_CHECKING:
     import keras
 
-    from pipeline.tracking import RunLog
+    from pipeline.tracking import EarlierSteps, RunLog
     from steps.partition import Partition
     from steps.preprocess import Table
 
@@ -30,10 +36,10 @@ def preprocess(run_id: str, experiment: str, **hyperparameters: str) -> None:
     from steps.preprocess import preprocess as preprocess_dataset
 
     if run_id:
-        log = tracking.RunLog.of(run_id)
-        configuration = log.configuration()
+        configuration = tracking.EarlierSteps(run_id).configuration()
         options.refuse_other_than(configuration, hyperparameters)
         table = preprocess_dataset(configuration.dataset, configuration.label)
+        log = tracking.RunLog(run_id)
     else:
         configuration = configurations.parse(hyperparameters)
         experiment_id = tracking.open_experiment(experiment)
@@ -51,11 +57,11 @@ def partition(run_id: str) -> None:
     """Draw the training, validation and test rows, and learn the scaler."""
     from steps.partition import partition as partition_table
 
-    log, configuration, table = _preprocessed(run_id)
+    _, configuration, table = _preprocessed(run_id)
     parts = partition_table(
         table, configuration.partitioning, configuration.preprocessing, configuration.seed
     )
-    with log:
+    with _log(run_id) as log:
         log.partitioned(parts)
     terminal.print_step("partition", run_id)
 
@@ -66,11 +72,12 @@ def partition(run_id: str) -> None:
 def train(run_id: str, country: str, carbon_intensity: str, pue: str, calibration: str) -> None:
     """Train to the target accuracy while measuring the energy."""
     metering = Metering.parse(country, carbon_intensity, pue, calibration)
-    log, configuration, table = _preprocessed(run_id)
-    parts = log.partition()
+    earlier, configuration, table = _preprocessed(run_id)
+    parts = earlier.partition()
+    idle = idle_power()
     meter = machine_meter(metering)
-    with power_limited(configuration.power_limit_w), log:
-        train_step(log, configuration, table, parts, meter, metering)
+    with power_limited(configuration.power_limit_w), _log(run_id) as log:
+        train_step(log, configuration, table, parts, meter, metering, idle)
         log.describe()
     terminal.print_run(log.recorded())
 
@@ -79,8 +86,8 @@ def train(run_id: str, country: str, carbon_intensity: str, pue: str, calibratio
 @options.run_id_option
 def evaluate(run_id: str) -> None:
     """Score the trained model on the test rows."""
-    log, _, table, parts, model = _trained(run_id)
-    with log:
+    _, table, parts, model = _trained(run_id)
+    with _log(run_id) as log:
         evaluate_step(log, model, table, parts)
         log.describe()
     terminal.print_run(log.recorded())
@@ -90,31 +97,35 @@ def evaluate(run_id: str) -> None:
 @options.run_id_option
 def quantize(run_id: str) -> None:
     """Make the smaller model and score it beside the trained one."""
-    log, configuration, table, parts, model = _trained(run_id)
-    with log:
+    configuration, table, parts, model = _trained(run_id)
+    with _log(run_id) as log:
         quantize_step(log, configuration, model, table, parts)
         log.describe()
     terminal.print_run(log.recorded())
 
 
-def _preprocessed(run_id: str) -> "tuple[RunLog, Configuration, Table]":
-    """The run, its configuration, and its dataset, which has to be what it was."""
+def _log(run_id: str) -> "RunLog":
+    from pipeline import tracking
+
+    return tracking.RunLog(run_id)
+
+
+def _preprocessed(run_id: str) -> "tuple[EarlierSteps, Configuration, Table]":
+    """The run so far, its configuration, and its dataset, which has to be what it was."""
     from pipeline import tracking
     from steps.preprocess import preprocess as preprocess_dataset
 
-    log = tracking.RunLog.of(run_id)
-    configuration = log.configuration()
+    earlier = tracking.EarlierSteps(run_id)
+    configuration = earlier.configuration()
     table = preprocess_dataset(configuration.dataset, configuration.label)
-    log.require_same_data(table)
-    return log, configuration, table
+    earlier.require_same_data(table)
+    return earlier, configuration, table
 
 
-def _trained(
-    run_id: str,
-) -> "tuple[RunLog, Configuration, Table, Partition, keras.Sequential]":
-    log, configuration, table = _preprocessed(run_id)
-    if log.recorded().tags.get("outcome") == Outcome.DIVERGED:
+def _trained(run_id: str) -> "tuple[Configuration, Table, Partition, keras.Sequential]":
+    earlier, configuration, table = _preprocessed(run_id)
+    if earlier.recorded().tags.get("outcome") == Outcome.DIVERGED:
         raise InputError("--run-id", run_id, "its training diverged; there is nothing to score")
-    parts = log.partition()
+    parts = earlier.partition()
     terminal.quiet_libraries()
-    return log, configuration, table, parts, log.model()
+    return configuration, table, parts, earlier.model()

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cache import JOURNALS, POWER_LIMIT_FILE
 from pipeline.units import energy_parts, grams, joules, worth
 from steps.configuration import Configuration
 from steps.errors import InputError
@@ -40,24 +41,51 @@ def main(command: click.Command, name: str | None = None) -> NoReturn:
     """
     interruption.listen()
     try:
+        _tidy_up_after_the_killed()
         with _project_run_aside():
             command.main(prog_name=name, standalone_mode=False)
         sys.exit(0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        sys.exit(2)
     except click.ClickException as error:
         _stop(error.format_message(), error.exit_code)
     except InputError as error:
         _stop(str(error), 2)
-    except (KeyboardInterrupt, click.Abort):
-        _stop("interrupted", 130)
+    except (KeyboardInterrupt, click.Abort) as error:
+        _stop("; ".join(filter(None, ("interrupted", str(error)))), 130)
     except Exception as error:
-        # By its name, for the same reason.
-        if not type(error).__module__.startswith("mlflow"):
+        if not _is_of_the_store(error):
             raise
         _stop(f"MLflow: {error}", 1)
 
 
+def _is_of_the_store(error: Exception) -> bool:
+    """By the name of its module, so that commands which never touch MLflow do not import it."""
+    module = type(error).__module__.partition(".")[0]
+    return module in ("mlflow", "sqlalchemy", "requests") or isinstance(error, OSError)
+
+
+def _tidy_up_after_the_killed() -> None:
+    """Deliver what killed processes had measured here, and put back their power limit."""
+    if POWER_LIMIT_FILE.exists():
+        from energy.power_limit import restore_left_over
+
+        restore_left_over(POWER_LIMIT_FILE)
+    if not any(JOURNALS.glob("*.jsonl")):
+        return
+    from pipeline import tracking
+
+    try:
+        for run_id in tracking.close_abandoned_runs():
+            progress_console.print(f"run {run_id} was killed; what it had measured is in it now")
+    except Exception as error:
+        if not _is_of_the_store(error):
+            raise
+        progress_console.print(f"{JOURNALS} holds measurements that MLflow does not take: {error}")
+
+
 def _project_run_aside() -> contextlib.AbstractContextManager[None]:
-    # Asked here, so that commands which never touch MLflow do not import it.
     if "MLFLOW_RUN_ID" not in os.environ:
         return contextlib.nullcontext()
     from pipeline import tracking
@@ -196,6 +224,11 @@ def _summary(run: "RecordedRun") -> dict[str, str]:
     for name, metric in (("net energy", "net_energy_j"), ("at the wall", "calibrated_energy_j")):
         if metric in metrics:
             rows[f"  {name}"] = joules(metrics[metric])
+    for tag in ("energy.flags", "training.caution"):
+        if run.tags.get(tag):
+            rows[f"caution ({tag})"] = run.tags[tag]
+    if "found_lr" in metrics:
+        rows["learning rate"] = f"{metrics['found_lr']:.3g}, found by the range test"
     if "emissions_kg" in metrics:
         rows["emissions"] = f"{grams(metrics['emissions_kg'])} CO2e ({run.tags['carbon.source']})"
     if "test_accuracy" in metrics:

@@ -10,15 +10,32 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from steps.errors import InputError
+from steps.refusals import REFUSALS
 
 PREPROCESSINGS = ("none", "standardization", "robust_scaling", "minmax")
 ACTIVATIONS = ("sigmoid", "relu", "tanh", "elu", "gelu", "selu", "silu", "leaky_relu", "linear")
-OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
+OPTIMIZERS = (
+    "adam",
+    "adamw",
+    "nadam",
+    "adamax",
+    "adagrad",
+    "adadelta",
+    "rmsprop",
+    "sgd",
+    "lion",
+)
 OPTIMIZERS_WITH_MOMENTUM = ("rmsprop", "sgd")
+SCHEDULES = ("constant", "exponential", "polynomial", "cosine", "cosine_restarts", "cyclical")
+PRECISIONS = ("float32", "float16", "float64", "mixed_float16", "mixed_bfloat16")
+AUGMENTATIONS = ("none", "random", "mixup", "cutmix")
 QUANTIZATIONS = ("none", "dynamic", "float16", "int8")
+
+WIDEST_LAYER = 65536
+"""Wider ones are typing errors, and two of them would not fit in any memory."""
 
 Parse = Callable[[str], Any]
 
@@ -53,10 +70,36 @@ def _optional(parse: Parse) -> Parse:
     return lambda value: parse(value) if value else None
 
 
+def _or_word(word: str, parse: Parse) -> Parse:
+    def parse_either(value: str) -> Any:
+        if value == word:
+            return word
+        try:
+            return parse(value)
+        except ValueError as problem:
+            raise ValueError(f"{problem}, or {word}") from None
+
+    return parse_either
+
+
+def _early_stopping(value: str) -> str:
+    if not value:
+        return ""
+    try:
+        min_delta, patience = value.split(",")
+        numbers = float(min_delta), int(patience)
+    except ValueError:
+        numbers = (math.nan, 0)
+    if not (0 <= numbers[0] < math.inf and numbers[1] >= 1):
+        raise ValueError("must be MIN_DELTA,PATIENCE such as 0.001,10")
+    return f"{numbers[0]:g},{numbers[1]}"
+
+
 def _whole_number(minimum: int) -> Parse:
     def parse(value: str) -> int:
         try:
-            number = int(value)
+            # MLflow knows no whole numbers but floats, and some tools write them as 64.0.
+            number = int(value.removesuffix(".0"))
         except ValueError:
             number = minimum - 1
         # NumPy and Keras take seeds of 32 bits; no other count comes near that.
@@ -78,8 +121,9 @@ def _partitioning(value: str) -> str:
 
 def _hidden(value: str) -> str:
     widths = value.split(",")
-    if not all(width.strip().isdecimal() and int(width) > 0 for width in widths):
-        raise ValueError("must be the widths of the hidden layers, such as 256 or 6,6")
+    if not all(width.strip().isdecimal() and 0 < int(width) <= WIDEST_LAYER for width in widths):
+        allowed = f"each from 1 to {WIDEST_LAYER}"
+        raise ValueError(f"must be the widths of the hidden layers, {allowed}, such as 256 or 6,6")
     return ",".join(str(int(width)) for width in widths)
 
 
@@ -104,19 +148,45 @@ class Configuration:
         "80-10-10", _partitioning, "Percent of the rows for training-validation-test."
     )
     hidden: str = _hyperparameter("256", _hidden, "Widths of the hidden layers, such as 6,6.")
+    augmentation: str = _hyperparameter(
+        "none", _one_of(AUGMENTATIONS), f"Of training rows: {', '.join(AUGMENTATIONS)}."
+    )
     activation: str = _hyperparameter(
         "sigmoid", _one_of(ACTIVATIONS), f"Of the hidden layers: {', '.join(ACTIVATIONS)}."
     )
     optimizer: str = _hyperparameter("adam", _one_of(OPTIMIZERS), f"{', '.join(OPTIMIZERS)}.")
-    lr: float = _hyperparameter(
-        0.001, _number("a number above 0", lambda number: number > 0), "Learning rate."
+    lr: float | str = _hyperparameter(
+        0.001,
+        _or_word("auto", _number("a number above 0", lambda number: number > 0)),
+        "Learning rate, or auto to find one first.",
+    )
+    lr_schedule: str = _hyperparameter(
+        "constant", _one_of(SCHEDULES), f"Over the step budget: {', '.join(SCHEDULES)}."
+    )
+    warmup_epochs: int = _hyperparameter(
+        0, _whole_number(0), "Epochs in which the learning rate rises to its value."
     )
     momentum: float = _hyperparameter(
         0.0,
         _number("a number from 0 up to, not including, 1", lambda number: 0 <= number < 1),
         f"Only with {' and '.join(OPTIMIZERS_WITH_MOMENTUM)}.",
     )
-    batch_size: int = _hyperparameter(128, _whole_number(1), "Rows per gradient step.")
+    weight_decay: float | None = _hyperparameter(
+        None,
+        _optional(_number("a number from 0", lambda number: number >= 0)),
+        "Decoupled weight decay; default: the optimizer's own.",
+    )
+    batch_size: int | str = _hyperparameter(
+        128, _or_word("full", _whole_number(1)), "Rows per gradient step, or full for all."
+    )
+    precision: str = _hyperparameter(
+        "float32", _one_of(PRECISIONS), f"Of weights and arithmetic: {', '.join(PRECISIONS)}."
+    )
+    jit_compile: Literal["off", "on", "auto"] = _hyperparameter(
+        "off",
+        _one_of(("off", "on", "auto")),
+        "Compile by XLA: off, on, or auto to find out whether it pays.",
+    )
     power_limit_w: float | None = _hyperparameter(
         None,
         _optional(_number("a number of watts above 0", lambda number: number > 0)),
@@ -132,17 +202,20 @@ class Configuration:
     )
     patience: int = _hyperparameter(3, _whole_number(1), "Epochs in a row above the target.")
     max_epochs: int = _hyperparameter(500, _whole_number(1), "Give up after so many epochs.")
+
+    early_stopping: str = _hyperparameter(
+        "",
+        _early_stopping,
+        "MIN_DELTA,PATIENCE: give up when validation loss got no better by that in so many epochs.",
+    )
     seed: int = _hyperparameter(0, _whole_number(0), "Of the split, the weights and the order.")
 
     def __post_init__(self) -> None:
         """Raises: InputError if hyperparameters contradict each other."""
-        if self.momentum and self.optimizer not in OPTIMIZERS_WITH_MOMENTUM:
-            allowed = " and ".join(OPTIMIZERS_WITH_MOMENTUM)
-            problem = f"works only with {allowed}, not with --optimizer {self.optimizer}"
-            raise InputError("--momentum", self.momentum, problem)
-        if self.label and not self.dataset.startswith("csv:"):
-            problem = f"works only with --dataset csv:PATH, not with {self.dataset}"
-            raise InputError("--label", self.label, problem)
+        for rule in REFUSALS:
+            if rule.applies(self):
+                value = getattr(self, rule.hyperparameter)
+                raise InputError(option_name(rule.hyperparameter), value, rule.reason)
 
     @property
     def config_id(self) -> str:
@@ -153,7 +226,8 @@ class Configuration:
     @property
     def run_name(self) -> str:
         """Readable name such as ``adam-lr0.001-bs128-s0``."""
-        return f"{self.optimizer}-lr{self.lr:g}-bs{self.batch_size}-s{self.seed}"
+        lr = self.lr if isinstance(self.lr, str) else f"{self.lr:g}"
+        return f"{self.optimizer}-lr{lr}-bs{self.batch_size}-s{self.seed}"
 
     def parameters(self) -> dict[str, str]:
         """Every hyperparameter as text, as MLflow keeps it; `parse` is the way back."""

@@ -1,6 +1,11 @@
 """The one exception for what a user can mend."""
 
 
+def one_line(error: BaseException) -> str:
+    """What an error says, without line breaks; its type where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class InputError(ValueError):
     """What the user gave cannot be used. The message is one line and names the option."""
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn import datasets
 
-from steps.errors import InputError
+from steps.errors import InputError, one_line
 
 BUNDLED: dict[str, Callable[[], object]] = {
     "breast_cancer": datasets.load_breast_cancer,
@@ -36,6 +37,7 @@ class Table:
         labels: class of each row as an index into `class_names`, shape (rows,), int64.
         feature_names: one per column of `features`.
         class_names: sorted; numbers by value, text by letter.
+        left_out: columns of the file that are no features: nameless ones that number its rows.
     """
 
     source: str
@@ -43,6 +45,7 @@ class Table:
     labels: npt.NDArray[np.int64]
     feature_names: tuple[str, ...]
     class_names: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -100,7 +103,9 @@ def _from_csv(dataset: str, label: str) -> Table:
             low_memory=False,
         )
     except (ValueError, UnicodeDecodeError) as error:
-        raise InputError("--dataset", dataset, f"is not a readable CSV: {_line(error)}") from None
+        raise InputError(
+            "--dataset", dataset, f"is not a readable CSV: {one_line(error)}"
+        ) from None
     frame.columns = frame.columns.map(str)
     if frame.empty:
         raise InputError("--dataset", dataset, "has no rows")
@@ -111,6 +116,8 @@ def _from_csv(dataset: str, label: str) -> Table:
     if answers.isna().any():
         row = line_of(int(np.flatnonzero(answers.isna())[0]))
         raise InputError("--dataset", dataset, f"column {label_column}, row {row}: no label")
+    row_numbers = [name for name in frame.columns if _numbers_the_rows(frame[name])]
+    frame = frame.drop(columns=row_numbers)
     if frame.columns.empty:
         raise InputError("--dataset", dataset, "has no column beside the label")
     classes, labels = np.unique(answers.to_numpy(), return_inverse=True)
@@ -120,7 +127,19 @@ def _from_csv(dataset: str, label: str) -> Table:
         labels=labels.astype(np.int64),
         feature_names=tuple(frame.columns),
         class_names=tuple(map(str, classes)),
+        left_out=tuple(row_numbers),
     )
+
+
+def _numbers_the_rows(column: "pd.Series[Any]") -> bool:
+    """Whether it is what R and pandas write before the first column of a table.
+
+    In a file sorted by class it would tell the class, and nothing of the world.
+    """
+    name = str(column.name)
+    nameless = name.startswith("Unnamed: ") or not name.strip()
+    rows = np.arange(len(column))
+    return nameless and any(np.array_equal(column, rows + first) for first in (0, 1))
 
 
 def _layout(dataset: str, path: Path) -> tuple[str, bool]:
@@ -137,7 +156,9 @@ def _layout(dataset: str, path: Path) -> tuple[str, bool]:
         # A delimiter that is none leaves one cell in some row, if not in each.
         tables = {delimiter: _cells(sample, delimiter) for delimiter in ",;\t|"}
     except csv.Error as error:
-        raise InputError("--dataset", dataset, f"is not a readable CSV: {_line(error)}") from None
+        raise InputError(
+            "--dataset", dataset, f"is not a readable CSV: {one_line(error)}"
+        ) from None
     delimiter = max(tables, key=lambda each: min(map(len, tables[each]), default=0))
     rows = tables[delimiter]
     if not rows:
@@ -224,7 +245,3 @@ def _check_classes(table: Table) -> None:
         name, rows = table.class_names[smallest], counts[smallest]
         problem = f"class {name} has {rows} rows, fewer than the {PARTS} parts; is this the label?"
         raise InputError("--dataset", table.source, problem)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -11,7 +11,9 @@ from mlflow.projects._project_spec import load_project
 
 from pipeline.__main__ import cli
 
-ENTRY_POINT = {"run": "main"}
+
+def entry_point_of(command: str) -> str:
+    return "main" if command == "run" else command.replace("-", "_")
 
 
 @pytest.fixture
@@ -25,13 +27,13 @@ def options(command: click.Command) -> dict[str, click.Parameter]:
 
 
 def test_every_command_is_an_entry_point_and_the_other_way_round(mlproject):
-    expected = {ENTRY_POINT.get(name, name) for name in cli.commands}
+    expected = {entry_point_of(name) for name in cli.commands}
     assert set(mlproject["entry_points"]) == expected
 
 
 @pytest.mark.parametrize("name", cli.commands)
 def test_entry_point_has_the_parameters_defaults_and_help_of_its_command(mlproject, name):
-    entry_point = mlproject["entry_points"][ENTRY_POINT.get(name, name)]
+    entry_point = mlproject["entry_points"][entry_point_of(name)]
     expected = {
         option.name: (str(option.default), option.help)
         for option in options(cli.commands[name]).values()
@@ -46,7 +48,7 @@ def test_entry_point_has_the_parameters_defaults_and_help_of_its_command(mlproje
 
 @pytest.mark.parametrize("name", cli.commands)
 def test_entry_point_hands_each_parameter_to_the_option_of_its_name(mlproject, name):
-    command = mlproject["entry_points"][ENTRY_POINT.get(name, name)]["command"]
+    command = mlproject["entry_points"][entry_point_of(name)]["command"]
     handed = dict(re.findall(r"(--[a-z-]+) \{(\w+)\}", command))
     assert command.startswith(f"python -m pipeline {name} ")
     assert handed == {

@@ -1,19 +1,35 @@
 """Train: a Keras model to its target accuracy, inside one energy window."""
 
+import math
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 
 from energy import EnergyMeter, Measurement
 from steps.configuration import Configuration
+from steps.errors import InputError
 from steps.outcome import Outcome
 from steps.partition import Partition
 from steps.preprocess import Table
+from steps.train.augment import augmentation, mixes_labels
+from steps.train.cost import Cost, Stopwatch, compilation_of
 from steps.train.epochs import Epoch, EpochRecorder, Record
+from steps.train.find_lr import LearningRateCurve, find_lr
+from steps.train.fit import FitReport, fit_in_graph
 from steps.train.model import build_classifier, with_scaler
+from steps.train.optimizer import build_optimizer
+from steps.train.precision import precision, slow_here
+from steps.train.reuse import GraphCache
 from steps.train.rule import TrainToAccuracy
 
-__all__ = ["Epoch", "TrainToAccuracy", "Training", "train"]
+__all__ = ["Epoch", "TrainToAccuracy", "Training", "find_learning_rate", "train"]
+
+BUILDING_LR = 0.001
+"""Of an optimizer whose rate is about to be found: any number will do."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +39,57 @@ class Training:
     Attributes:
         model: takes raw rows, gives class probabilities; not compiled.
         outcome: how it ended.
+        stopped_early: whether early stopping ended it.
         epochs: how many were trained.
-        measurement: of the window from just before the first epoch to just after the last.
+        measurement: of the window from just before the first epoch to just after the last, tracing
+            and compiling and the search for a learning rate included.
+        compilation: of the graphs that trained it, in whichever run of this process they were made.
+        compilation_is_shared: whether another run made and paid for them.
+        finding_lr: what the search for a learning rate cost; None if there was none.
+        learning_rate: highest rate of the schedule.
+        report: how the epochs were computed.
+        caution: something that the user should know of the combination, or empty.
     """
 
     model: keras.Sequential
     outcome: Outcome
+    stopped_early: bool
     epochs: int
     measurement: Measurement
+    compilation: Cost
+    compilation_is_shared: bool
+    finding_lr: Cost | None
+    learning_rate: float
+    report: FitReport
+    caution: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Scaled rows and labels of the parts that training may see."""
+
+    train_x: npt.NDArray[np.float32]
+    train_y: npt.NDArray[np.int64]
+    validation_x: npt.NDArray[np.float32]
+    validation_y: npt.NDArray[np.int64]
+    classes: int
+
+    @classmethod
+    def of(cls, table: Table, partition: Partition) -> "Rows":
+        """Scale the rows of the training and validation parts."""
+        return cls(
+            partition.scaler.transform(table.features[partition.train]),
+            table.labels[partition.train],
+            partition.scaler.transform(table.features[partition.validation]),
+            table.labels[partition.validation],
+            len(table.class_names),
+        )
+
+    def batch_size(self, configuration: Configuration) -> int:
+        """Rows per gradient step: at most all of them."""
+        rows = len(self.train_y)
+        asked = configuration.batch_size
+        return rows if isinstance(asked, str) else min(asked, rows)
 
 
 def train(
@@ -49,33 +108,156 @@ def train(
         meter: measures the window ``training``.
         record: is handed the epochs as they are measured, at most twice a second, inside the
             window: keep it cheap.
-    """
-    train_x, validation_x = (
-        partition.scaler.transform(table.features[part])
-        for part in (partition.train, partition.validation)
-    )
-    train_y, validation_y = table.labels[partition.train], table.labels[partition.validation]
-    classifier = build_classifier(configuration, train_x.shape[1], len(table.class_names))
-    rule = TrainToAccuracy(configuration.target_accuracy, configuration.patience)
 
+    Raises:
+        InputError: ``--lr auto`` found no learning rate.
+        ValueError: XLA was asked for and cannot compile the model.
+    """
+    rows = Rows.of(table, partition)
+    warm_up()
+    with precision(configuration.precision):
+        return _train(rows, partition, configuration, meter, record)
+
+
+def _train(
+    rows: Rows,
+    partition: Partition,
+    configuration: Configuration,
+    meter: EnergyMeter,
+    record: Record,
+) -> Training:
+    classifier = build_classifier(configuration, rows.train_x.shape[1], rows.classes)
+    rule = TrainToAccuracy(configuration.target_accuracy, configuration.patience)
+    early = _early_stopping(configuration)
     window = meter.begin("training")
     recorder = EpochRecorder(window, record)
+    compiling = Stopwatch(window)
     try:
-        history = classifier.fit(
-            train_x,
-            train_y,
-            validation_data=(validation_x, validation_y),
-            batch_size=configuration.batch_size,
+        finding_lr, rate = None, configuration.lr
+        if isinstance(rate, str):
+            finding = Stopwatch(window)
+            with finding():
+                rate = _find_lr(classifier, rows, configuration).chosen
+            finding_lr = finding.cost
+        _compile(classifier, rows, configuration, rate)
+        train_y, validation_y = _targets(rows, configuration)
+        report = fit_in_graph(
+            classifier,
+            (rows.train_x, train_y),
+            validation_data=(rows.validation_x, validation_y),
+            batch_size=rows.batch_size(configuration),
             epochs=configuration.max_epochs,
-            callbacks=[rule, recorder],
-            verbose=0,
+            callbacks=[rule, *early, recorder],
+            shuffle_seed=configuration.seed,
+            augment=augmentation(configuration.augmentation, rows.classes),
+            jit_compile=configuration.jit_compile,
+            compiling=compiling,
         )
     finally:
         window.close()
         recorder.finish()
+    compilation, is_shared = compilation_of(report, compiling.cost)
     return Training(
         model=with_scaler(classifier, partition.scaler),
         outcome=rule.outcome,
-        epochs=len(history.epoch),
+        stopped_early=any(callback.stopped_epoch > 0 for callback in early),
+        epochs=len(report.epoch_times_s),
         measurement=window.measurement,
+        compilation=compilation,
+        compilation_is_shared=is_shared,
+        finding_lr=finding_lr,
+        learning_rate=rate,
+        report=report,
+        caution=slow_here(configuration.precision, configuration.jit_compile) or "",
     )
+
+
+def find_learning_rate(
+    table: Table,
+    partition: Partition,
+    configuration: Configuration,
+    meter: EnergyMeter,
+    **sweep: Any,
+) -> tuple[LearningRateCurve, Measurement]:
+    """The learning-rate range test for the model, optimizer and batch size of `configuration`.
+
+    Args:
+        table: raw rows.
+        partition: which rows train, and how they are scaled.
+        configuration: its ``lr`` is not looked at.
+        meter: measures the window ``find_lr``.
+        sweep: `steps.train.find_lr.find_lr`'s ``start_lr``, ``end_lr``, ``steps`` and ``sma``.
+
+    Raises:
+        InputError: no rate makes the loss fall.
+    """
+    rows = Rows.of(table, partition)
+    warm_up()
+    with precision(configuration.precision):
+        classifier = build_classifier(configuration, rows.train_x.shape[1], rows.classes)
+        with meter.window("find_lr") as window:
+            curve = _find_lr(classifier, rows, configuration, **sweep)
+    return curve, window.measurement
+
+
+@cache
+def warm_up() -> None:
+    """What a process pays once (libraries, devices, the first graph), on a throw-away model."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    data = (np.zeros((4, 2), np.float32), np.zeros(4, np.int64))
+    fit_in_graph(
+        model, data, validation_data=data, batch_size=2, jit_compile="off", cache=GraphCache(0)
+    )
+
+
+def _compile(
+    classifier: keras.Sequential, rows: Rows, configuration: Configuration, learning_rate: float
+) -> None:
+    steps = math.ceil(len(rows.train_y) / rows.batch_size(configuration))
+    soft = mixes_labels(configuration.augmentation)
+    classifier.compile(
+        optimizer=build_optimizer(configuration, learning_rate, steps),
+        loss="categorical_crossentropy" if soft else "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+
+
+def _targets(
+    rows: Rows, configuration: Configuration
+) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
+    """Class indices; or one-hot rows where augmentation mixes classes."""
+    if not mixes_labels(configuration.augmentation):
+        return rows.train_y, rows.validation_y
+    one_hot = np.eye(rows.classes, dtype=np.float32)
+    return one_hot[rows.train_y], one_hot[rows.validation_y]
+
+
+def _find_lr(
+    classifier: keras.Sequential, rows: Rows, configuration: Configuration, **sweep: Any
+) -> LearningRateCurve:
+    _compile(classifier, rows, configuration, BUILDING_LR)
+    train_y, _ = _targets(rows, configuration)
+    try:
+        return find_lr(
+            classifier,
+            rows.train_x,
+            train_y,
+            batch_size=rows.batch_size(configuration),
+            seed=configuration.seed,
+            **sweep,
+        )
+    except ValueError as error:
+        raise InputError("--lr", "auto", str(error)) from None
+
+
+def _early_stopping(configuration: Configuration) -> list[keras.callbacks.EarlyStopping]:
+    if not configuration.early_stopping:
+        return []
+    min_delta, patience = configuration.early_stopping.split(",")
+    return [
+        keras.callbacks.EarlyStopping(
+            monitor="val_loss", min_delta=float(min_delta), patience=int(patience)
+        )
+    ]

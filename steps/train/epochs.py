@@ -23,6 +23,7 @@ class Epoch:
         energy_j: its share of the reading that settled it; None where nothing was measured.
         reading: of the window from its opening, taken at the epoch's end or soon after.
         lap: of the time since the reading before; None if the training broke off.
+        learning_rate: when the epoch ended; None for an epoch without a reading of its own.
     """
 
     number: int
@@ -33,7 +34,7 @@ class Epoch:
     train_accuracy: float
     val_loss: float
     val_accuracy: float
-    learning_rate: float
+    learning_rate: float | None
     reading: Measurement
     lap: Measurement | None
 
@@ -57,15 +58,15 @@ class EpochRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._epoch_began = self._last_reading = time.perf_counter()
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
-        """The first epoch begins now."""
+        """The first epoch begins now; what compilation took before is none of its energy."""
+        self._window.lap()
+        self._energy_so_far_j = self._window.read().energy_j
         self._epoch_began = self._last_reading = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Note the epoch; settle all that are pending when a reading is due."""
         now = time.perf_counter()
-        values = dict(logs or {})
-        values["learning_rate"] = float(self.model.optimizer.learning_rate)
-        self._pending.append((time.time(), now - self._epoch_began, values))
+        self._pending.append((time.time(), now - self._epoch_began, dict(logs or {})))
         self._epoch_began = now
         # The last epochs wait for the closed window: its edges are better than a look inside, and
         # their energies then add to its total.
@@ -85,9 +86,13 @@ class EpochRecorder(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _settle(self, reading: Measurement, lap: Measurement | None) -> None:
         """Share what `reading` has more than the last one among the pending epochs."""
+        if not self._pending:
+            return
+        # A schedule is computed to tell its rate, which can take as long as a small epoch.
+        rate = float(self.model.optimizer.learning_rate)
         before, after = self._energy_so_far_j, reading.energy_j
         total_time_s = sum(time_s for _, time_s, _ in self._pending)
-        epochs = []
+        epochs: list[Epoch] = []
         for ended_at, time_s, values in self._pending:
             self._recorded += 1
             share = time_s / total_time_s if total_time_s else 1 / len(self._pending)
@@ -101,13 +106,12 @@ class EpochRecorder(keras.callbacks.Callback):  # type: ignore[misc]
                     train_accuracy=values["accuracy"],
                     val_loss=values["val_loss"],
                     val_accuracy=values["val_accuracy"],
-                    learning_rate=values["learning_rate"],
+                    learning_rate=rate if len(epochs) + 1 == len(self._pending) else None,
                     reading=reading,
                     lap=lap,
                 )
             )
         self._pending.clear()
-        if epochs:
-            # A reading may fail in between: what the next one has then covers that time, too.
-            self._energy_so_far_j = before if after is None else after
-            self._record(epochs)
+        # A reading may fail in between: what the next one has then covers that time, too.
+        self._energy_so_far_j = before if after is None else after
+        self._record(epochs)

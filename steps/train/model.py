@@ -1,5 +1,7 @@
 """The Keras model: a classifier of scaled rows, and the whole that takes raw rows."""
 
+import random
+
 import keras
 import numpy as np
 
@@ -10,11 +12,13 @@ CLASSIFIER = "classifier"
 
 
 def build_classifier(configuration: Configuration, features: int, classes: int) -> keras.Sequential:
-    """Compiled MLP from scaled rows (batch, features) to probabilities (batch, classes), float32.
+    """MLP from scaled rows (batch, features) to probabilities (batch, classes); not compiled.
 
-    Its weights follow from ``configuration.seed`` alone.
+    Its weights follow from ``configuration.seed`` alone: Keras draws the seeds of its initializers
+    and dropouts from Python's generator. (`keras.utils.set_random_seed` would seed TensorFlow too,
+    which throws away the kernels of every graph that could be used again.)
     """
-    keras.utils.set_random_seed(configuration.seed)
+    random.seed(configuration.seed)
     model = keras.Sequential(name=CLASSIFIER)
     model.add(keras.Input((features,), name="scaled_features"))
     for place, width in enumerate(configuration.hidden.split(","), 1):
@@ -22,24 +26,7 @@ def build_classifier(configuration: Configuration, features: int, classes: int) 
         layer = keras.layers.Dense(int(width), configuration.activation, name=f"hidden_{place}")
         model.add(layer)
     model.add(keras.layers.Dense(classes, activation="softmax", name="probabilities"))
-    model.compile(
-        optimizer=build_optimizer(configuration),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
     return model
-
-
-def build_optimizer(configuration: Configuration) -> keras.Optimizer:
-    """The Keras optimizer of that name, with its learning rate and, where it has one, momentum."""
-    optimizer = {
-        "adam": keras.optimizers.Adam,
-        "adamw": keras.optimizers.AdamW,
-        "rmsprop": keras.optimizers.RMSprop,
-        "sgd": keras.optimizers.SGD,
-    }[configuration.optimizer]
-    momentum = {"momentum": configuration.momentum} if configuration.momentum else {}
-    return optimizer(learning_rate=configuration.lr, **momentum)
 
 
 def with_scaler(classifier: keras.Sequential, scaler: Scaler) -> keras.Sequential:

@@ -339,3 +339,26 @@ def test_half_logged_runs_never_break_the_choice(runs, dataset, target_accuracy,
     assert len({run.tags.get("dataset_digest") for run in ranked}) <= 1
     means = [each.intervals[OBJECTIVES[objective]].mean for each in choice.ranking]
     assert means == sorted(means)
+
+
+def test_runs_of_one_seed_are_one_repeat_and_tell_nothing_of_the_noise():
+    again = [run_of(0.1, 0, energy_j) for energy_j in (100.0, 100.2, 100.1)]
+    choice = choice_of([*again, run_of(0.2, 0, 105.0)])
+    assert choice.ranking[0].repeats == 1
+    assert choice.ranking[0].intervals[ENERGY].mean == pytest.approx(100.1)
+    assert choice.ranking[0].intervals[ENERGY].low is None
+    assert choice.tied_with is None
+
+
+def test_a_run_whose_later_step_failed_is_not_ranked():
+    failed = replace(run_of(0.1, energy_j=1.0), status="FAILED")
+    failed = replace(failed, tags={**failed.tags, "failure": "the disk is full"})
+    choice = choice_of([failed, run_of(0.2)])
+    assert order(choice) == [0.2]
+    assert reasons(choice) == {failed.run_id: "FAILED: the disk is full"}
+
+
+def test_runs_with_values_that_are_none_of_ours_are_excluded_not_a_crash():
+    foreign = run_of(0.1)
+    foreign = replace(foreign, parameters={**foreign.parameters, "target_accuracy": "high"})
+    assert reasons(choice_of([foreign, run_of(0.2)])) == {foreign.run_id: "not a run of Greenest"}

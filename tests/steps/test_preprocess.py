@@ -287,3 +287,20 @@ def test_a_table_written_by_pandas_is_read_back_exactly(
     assert read.class_names == tuple(map(str, sorted(frame[label].unique())))
     if header:
         assert read.feature_names == tuple(frame.columns.drop(label))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_nameless_column_that_numbers_the_rows_is_left_out_and_told(tmp_path, first):
+    path = tmp_path / "rows.csv"
+    rows = "".join(f'"{i + first}",{i % 7},{i % 5},"{"ab"[i >= 30]}"\n' for i in range(60))
+    path.write_text('"","x","y","kind"\n' + rows)
+    table = preprocess(f"csv:{path}")
+    assert table.feature_names == ("x", "y")
+    assert table.left_out == ("Unnamed: 0",)
+
+
+def test_a_column_with_a_name_is_a_feature_even_if_it_numbers_the_rows(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("time,x,kind\n" + "".join(f"{i},{i % 7},{'ab'[i % 2]}\n" for i in range(60)))
+    table = preprocess(f"csv:{path}")
+    assert (table.feature_names, table.left_out) == (("time", "x"), ())

@@ -1,0 +1,8 @@
+"""What is kept between commands, in the folder that they are typed in."""
+
+from pathlib import Path
+
+CACHE = Path(".cache")
+IDLE_FILE = CACHE / "idle.json"
+JOURNALS = CACHE / "journal"
+POWER_LIMIT_FILE = CACHE / "power_limit.json"

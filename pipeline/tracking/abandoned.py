@@ -1,0 +1,29 @@
+"""Runs whose process was killed: what it had measured is delivered, and the run is ended."""
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from pipeline.journal import Journal
+from pipeline.tracking.run_log import RunLog
+
+
+def close_abandoned_runs() -> list[str]:
+    """Deliver what killed processes left in the journals of this folder, and end their runs.
+
+    Returns:
+        Ids of the runs, which are KILLED now.
+    """
+    abandoned = Journal.abandoned(mlflow.get_tracking_uri())
+    for run_id in abandoned:
+        log = RunLog(run_id)
+        try:
+            log.deliver()
+            log.failed("its process was killed")
+            MlflowClient().set_terminated(run_id, "KILLED")
+        except MlflowException as error:
+            # Deleted since: there is nobody to deliver to.
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+        Journal(run_id).delete()
+    return abandoned

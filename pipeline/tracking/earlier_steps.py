@@ -1,0 +1,119 @@
+"""What earlier steps left in a run, for the steps that follow."""
+
+import io
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mlflow
+import numpy as np
+from mlflow.entities import LifecycleStage
+from mlflow.exceptions import MlflowException
+
+from pipeline.tracking.paths import DATASET, INDICES, MODEL, SCALER
+from pipeline.tracking.store import RecordedRun, ready_client, recorded
+from steps import configuration as configurations
+from steps.configuration import Configuration
+from steps.errors import InputError
+
+if TYPE_CHECKING:
+    import keras
+
+    from steps.partition import Partition
+    from steps.preprocess import Table
+
+
+class EarlierSteps:
+    """A run that is there already, open for reading."""
+
+    def __init__(self, run_id: str) -> None:
+        """Args: the run to read.
+
+        Raises:
+            InputError: there is none of that id, it was deleted, or it is at work.
+        """
+        self.run_id = run_id
+        self._client = ready_client()
+        try:
+            run = self._client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise InputError("--run-id", run_id, "there is no such run") from None
+        if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
+            raise InputError("--run-id", run_id, "was deleted")
+        if run.info.status == "RUNNING":
+            raise InputError("--run-id", run_id, "is still running")
+
+    def recorded(self) -> RecordedRun:
+        """The run as MLflow has it now."""
+        return recorded(self._client.get_run(self.run_id))
+
+    def configuration(self) -> Configuration:
+        """The configuration that the run was opened with.
+
+        Raises:
+            InputError: it is not a run of Greenest.
+        """
+        parameters = self.recorded().parameters
+        missing = [name for name in configurations.FIELDS if name not in parameters]
+        if missing:
+            problem = f"is no run of Greenest: it has no parameter {missing[0]}"
+            raise InputError("--run-id", self.run_id, problem)
+        return configurations.parse({name: parameters[name] for name in configurations.FIELDS})
+
+    def require_same_data(self, table: "Table") -> None:
+        """Make sure that the dataset is still the one that the run began with.
+
+        Raises:
+            InputError: the preprocess step is missing, or the data have changed since.
+        """
+        self._read(DATASET, "preprocess")
+        known = self.recorded().tags["dataset_digest"]
+        if known != table.digest:
+            problem = (
+                f"has changed since the run preprocessed it ({known} then, {table.digest} now)"
+            )
+            raise InputError("--dataset", table.source, problem)
+
+    def partition(self) -> "Partition":
+        """What the partition step left.
+
+        Raises:
+            InputError: the partition step is missing.
+        """
+        from steps.partition import Partition, Scaler
+
+        indices = np.load(io.BytesIO(self._read(INDICES, "partition")), allow_pickle=False)
+        scaler = json.loads(self._read(SCALER, "partition"))
+        return Partition(
+            train=indices["train"],
+            validation=indices["validation"],
+            test=indices["test"],
+            scaler=Scaler(np.array(scaler["center"]), np.array(scaler["scale"])),
+        )
+
+    def model(self) -> "keras.Sequential":
+        """What the train step left.
+
+        Raises:
+            InputError: the train step is missing.
+        """
+        try:
+            return mlflow.tensorflow.load_model(
+                f"runs:/{self.run_id}/{MODEL}", keras_model_kwargs={"safe_mode": True}
+            )
+        except MlflowException:
+            raise self._step_is_missing("train") from None
+
+    def _read(self, path: str, step: str) -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                return Path(self._client.download_artifacts(self.run_id, path, folder)).read_bytes()
+            except (MlflowException, OSError):
+                raise self._step_is_missing(step) from None
+
+    def _step_is_missing(self, step: str) -> InputError:
+        problem = f"has nothing from the {step} step; run that first"
+        return InputError("--run-id", self.run_id, problem)

@@ -1,0 +1,10 @@
+"""Where things lie among the artifacts of a run."""
+
+DATASET = "preprocess/dataset.json"
+INDICES = "partition/indices.npz"
+SCALER = "partition/scaler.json"
+CURVES = "train/curves.html"
+BATCH_LOSSES = "train/batch_losses.npz"
+LR_CURVE = "find_lr/curve.html"
+CONFUSION_MATRIX = "evaluate/confusion_matrix.png"
+MODEL = "model"

@@ -1,0 +1,347 @@
+"""One run, open for writing: all that lands in it, and the status it ends with."""
+
+import contextlib
+import io
+import math
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import mlflow
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking.context.registry import resolve_tags
+
+from pipeline import figures
+from pipeline.journal import Entry, Journal
+from pipeline.note import note
+from pipeline.tracking import points
+from pipeline.tracking.model import log_model
+from pipeline.tracking.paths import (
+    BATCH_LOSSES,
+    CONFUSION_MATRIX,
+    CURVES,
+    DATASET,
+    INDICES,
+    LR_CURVE,
+    SCALER,
+)
+from pipeline.tracking.project_run import PROJECT_TAGS
+from pipeline.tracking.store import RecordedRun, recorded
+from steps.configuration import Configuration
+from steps.errors import one_line
+from steps.outcome import Outcome
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from energy import Calibration, Carbon, IdlePower, Measurement
+    from energy.calibration import PartCalibration
+    from energy.hardware import Hardware
+    from steps.evaluate import Evaluation
+    from steps.partition import Partition
+    from steps.preprocess import Table
+    from steps.quantize import Quantization
+    from steps.train import Epoch, Training
+    from steps.train.find_lr import LearningRateCurve
+
+SECONDS_BETWEEN_DELIVERIES = 30.0
+"""Of the curves of a long training, while it goes on."""
+
+METRICS_PER_CALL = 1000
+"""The most that MLflow's ``log_batch`` takes."""
+
+TO_ACCURACY = ("time_to_accuracy_s", "energy_to_accuracy_j")
+
+
+class RunLog:
+    """One run, open for writing; as a context manager it ends the run whatever happens."""
+
+    def __init__(self, run_id: str) -> None:
+        """Args: the run to write to."""
+        self.run_id = run_id
+        self._client = MlflowClient()
+        self._journal = Journal(run_id)
+        self._parameters: dict[str, str] = {}
+        self._delivered = 0
+        self._delivered_at = time.monotonic()
+        self._delivery: threading.Thread | None = None
+
+    @classmethod
+    def start(cls, experiment_id: str, configuration: Configuration, name: str = "") -> Self:
+        """Open a new run of `configuration`, called by its name unless told otherwise."""
+        tags = {**resolve_tags(), **PROJECT_TAGS, "config_id": configuration.config_id}
+        run = MlflowClient().create_run(
+            experiment_id, tags=tags, run_name=name or configuration.run_name
+        )
+        log = cls(run.info.run_id)
+        log._journal.begin(mlflow.get_tracking_uri())
+        log._parameters = configuration.parameters()
+        return log
+
+    def __enter__(self) -> Self:
+        """The run is at work until the block ends."""
+        self._journal.begin(mlflow.get_tracking_uri())
+        mlflow.start_run(run_id=self.run_id)
+        try:
+            parameters = [Param(*item) for item in self._parameters.items()]
+            self._client.log_batch(self.run_id, params=parameters)
+            if "failure" in self.recorded().tags:
+                self._client.delete_tag(self.run_id, "failure")
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """FINISHED, or KILLED after Ctrl-C, or FAILED with the reason as a tag."""
+        status = "FINISHED"
+        try:
+            if error is not None:
+                interrupted = isinstance(error, KeyboardInterrupt)
+                status = "KILLED" if interrupted else "FAILED"
+                self.failed("interrupted by the user" if interrupted else one_line(error))
+        finally:
+            mlflow.end_run(status)
+        # Not where something above went wrong: the next command then delivers it.
+        self._journal.delete()
+
+    def failed(self, reason: str) -> None:
+        """Why the run came to no good end. The outcome of a training that did stays."""
+        self._tags({"failure": reason[:500]})
+        if "outcome" not in self.recorded().tags:
+            self._tags({"outcome": Outcome.FAILED})
+        self.describe()
+
+    def preprocessed(self, table: "Table") -> None:
+        """The dataset as MLflow's dataset input, and what identifies it."""
+        source = mlflow.data.code_dataset_source.CodeDatasetSource({"dataset": table.source})
+        dataset = mlflow.data.from_numpy(
+            table.features,
+            targets=table.labels,
+            source=source,
+            name=table.source,
+            digest=table.digest,
+        )
+        context = InputTag("mlflow.data.context", "training")
+        self._client.log_inputs(self.run_id, [DatasetInput(dataset._to_mlflow_entity(), [context])])
+        self._tags({"dataset_digest": table.digest})
+        summary = {
+            "source": table.source,
+            "digest": table.digest,
+            "rows": len(table.labels),
+            "rows_per_class": dict(
+                zip(table.class_names, np.bincount(table.labels).tolist(), strict=True)
+            ),
+            "features": list(table.feature_names),
+            "columns_left_out": list(table.left_out),
+        }
+        self._client.log_dict(self.run_id, summary, DATASET)
+
+    def partitioned(self, partition: "Partition") -> None:
+        """The row indices of the parts, and the scaler."""
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            train=partition.train,
+            validation=partition.validation,
+            test=partition.test,
+        )
+        self._artifact(INDICES, buffer.getvalue())
+        scaler = {
+            "center": partition.scaler.center.tolist(),
+            "scale": partition.scaler.scale.tolist(),
+        }
+        self._client.log_dict(self.run_id, scaler, SCALER)
+
+    def training_begins(self, carbon: "Carbon", hardware: "Hardware") -> None:
+        """Where it is measured, and with which carbon intensity."""
+        before = self.recorded()
+        if "outcome" in before.tags:
+            self._client.delete_tag(self.run_id, "outcome")
+        # Trained before: MLflow cannot take a metric back, but what is infinite wins nothing.
+        self._figures({name: math.inf for name in TO_ACCURACY if name in before.metrics})
+        intensity = carbon.intensity_g_per_kwh
+        self._tags(
+            {
+                "hardware": hardware.name,
+                "carbon.place": carbon.place,
+                "carbon.source": carbon.source,
+                "carbon.pue": f"{carbon.pue:g}",
+                "carbon.intensity_g_per_kwh": "unknown" if intensity is None else f"{intensity:g}",
+            }
+        )
+
+    def record(self, epochs: Sequence["Epoch"]) -> None:
+        """Keep epochs on disk while training goes on; `deliver` sends them to MLflow."""
+        reading = epochs[-1].reading
+        self._journal.append(
+            Entry(
+                curve=[point for epoch in epochs for point in points.of_epoch(epoch)],
+                spent=points.present(points.spent(epochs[-1].number, reading)),
+                tags=points.provenance(reading),
+            )
+        )
+        if time.monotonic() - self._delivered_at >= SECONDS_BETWEEN_DELIVERIES:
+            self._delivered_at = time.monotonic()
+            if self._delivery is None or not self._delivery.is_alive():
+                self._delivery = threading.Thread(target=self._deliver_meanwhile, daemon=True)
+                self._delivery.start()
+
+    def deliver(self) -> None:
+        """Send what the journal holds: the curves, and what training cost so far."""
+        if self._delivery is not None:
+            self._delivery.join()
+        self._deliver_new()
+
+    def _deliver_meanwhile(self) -> None:
+        # A server that does not answer now is asked again when training is over; until then
+        # nothing is lost, and training goes on.
+        with contextlib.suppress(MlflowException):
+            self._deliver_new()
+
+    def _deliver_new(self) -> None:
+        entries = list(self._journal.entries())
+        new = entries[self._delivered :]
+        self._metrics(Metric(*point) for entry in new for point in entry.curve)
+        if new:
+            self._tags(new[-1].tags)
+            self._figures(new[-1].spent)
+        self._delivered = len(entries)
+
+    def trained(
+        self, training: "Training", epochs: Sequence["Epoch"], target: float, table: "Table"
+    ) -> None:
+        """What training cost and how it ended, its curves as a figure, and the model."""
+        self._figures(points.spent(training.epochs, training.measurement))
+        self._figures(points.told_apart(training))
+        self._figures(points.to_accuracy(training))
+        self._tags(
+            {
+                "outcome": training.outcome,
+                "training.engine": f"{training.report.engine} ({training.report.engine_reason})",
+                "training.jit_compile": (
+                    f"{training.report.jit_compile} ({training.report.jit_compile_reason})"
+                ),
+                "training.graph": (
+                    "compiled by an earlier run of the process"
+                    if training.compilation_is_shared
+                    else "compiled by this run"
+                ),
+                "training.caution": training.caution,
+                **points.provenance(training.measurement),
+            }
+        )
+        losses = training.report.batch_losses
+        self._page(figures.training_card(epochs, losses, target), CURVES)
+        if losses is not None:
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, batch_losses=losses.astype(np.float32))
+            self._artifact(BATCH_LOSSES, buffer.getvalue())
+        log_model(self.run_id, training.model, table)
+
+    def found_lr(self, curve: "LearningRateCurve", measurement: "Measurement") -> None:
+        """The learning rate that the range test chose, its curve, and what it cost."""
+        self._tags(points.provenance(measurement))
+        self._figures(
+            {
+                "found_lr": curve.chosen,
+                "find_lr_time_s": measurement.duration_s,
+                "find_lr_energy_j": measurement.energy_j,
+            }
+        )
+        now = int(time.time() * 1000)
+        self._metrics(
+            Metric(name, float(value), now, step)
+            for name, values in (("learning_rate", curve.rates), ("batch_loss", curve.losses))
+            for step, value in enumerate(values)
+        )
+        self._page(figures.learning_rate_curve(curve), LR_CURVE)
+
+    def derived(
+        self,
+        training: "Training",
+        idle: "IdlePower | None",
+        calibration: "Calibration | PartCalibration | None",
+        calibration_typed: str,
+    ) -> None:
+        """What follows from the training's energy: net of idle power, and as a wall meter's."""
+        measurement = training.measurement
+        if idle is not None:
+            self._figures({"net_energy_j": (measurement - idle).energy_j})
+            self._tags({"energy.idle": f"{idle.power_w:.3g} W, measured {idle.measured_on}"})
+        if calibration is not None:
+            self._figures({"calibrated_energy_j": calibration.wall_energy_of(measurement)})
+            self._tags({"energy.calibration": calibration_typed})
+
+    def evaluated(self, evaluation: "Evaluation", class_names: Sequence[str]) -> None:
+        """Test scores, size, and the confusion matrix as a picture."""
+        figure = figures.confusion_matrix(evaluation.scores.confusion, class_names)
+        self._figures(
+            {
+                "test_accuracy": evaluation.scores.accuracy,
+                "test_loss": evaluation.scores.loss,
+                "parameters": evaluation.parameters,
+            }
+        )
+        self._client.log_figure(self.run_id, figure, CONFUSION_MATRIX)
+
+    def quantized(self, quantization: "Quantization") -> None:
+        """The quantized file, and its scores, size and latency beside the float32 one's."""
+        self._figures(
+            {
+                "model_size_bytes": quantization.float32.size_bytes,
+                "latency_ms": quantization.float32.latency_ms,
+                "float32_test_accuracy": quantization.float32.scores.accuracy,
+                "quantized_model_size_bytes": quantization.quantized.size_bytes,
+                "quantized_latency_ms": quantization.quantized.latency_ms,
+                "quantized_test_accuracy": quantization.quantized.scores.accuracy,
+                "quantized_test_loss": quantization.quantized.scores.loss,
+            }
+        )
+        self._artifact(f"quantize/{quantization.mode}.tflite", quantization.quantized.content)
+
+    def describe(self) -> None:
+        """The description that a person reads on the run's page, in Markdown."""
+        self._tags({"mlflow.note.content": note(self.recorded())})
+
+    def recorded(self) -> RecordedRun:
+        """The run as MLflow has it now."""
+        return recorded(self._client.get_run(self.run_id))
+
+    def _artifact(self, path: str, content: bytes) -> None:
+        folder, _, name = path.rpartition("/")
+        with tempfile.TemporaryDirectory() as temporary:
+            file = Path(temporary, name)
+            file.write_bytes(content)
+            self._client.log_artifact(self.run_id, str(file), folder)
+
+    def _page(self, figure: "go.Figure", path: str) -> None:
+        """An interactive figure that works offline, which MLflow's own ``log_figure`` does not."""
+        self._artifact(path, figure.to_html(include_plotlyjs=True).encode())
+
+    def _tags(self, tags: Mapping[str, str]) -> None:
+        self._client.log_batch(self.run_id, tags=[RunTag(*item) for item in tags.items()])
+
+    def _figures(self, figures: Mapping[str, float | None]) -> None:
+        """Metrics of the run as a whole. What is None was not measured and stays absent."""
+        now = int(time.time() * 1000)
+        self._metrics(
+            Metric(name, value, now, 0) for name, value in points.present(figures).items()
+        )
+
+    def _metrics(self, metrics: Iterable[Metric]) -> None:
+        metrics = list(metrics)
+        for start in range(0, len(metrics), METRICS_PER_CALL):
+            self._client.log_batch(self.run_id, metrics[start : start + METRICS_PER_CALL])

@@ -1,0 +1,115 @@
+"""Experiments and runs as MLflow has them."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, LifecycleStage, Run, ViewType
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import OperationalError
+
+from steps.errors import InputError, one_line
+
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Without it, MLflow's page takes the experiment for one about language models."""
+
+TRIES_TO_OPEN = 5
+LAID_BY_ANOTHER = ("already exists", "duplicate column", "no such table", "database is locked")
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A run as MLflow has it."""
+
+    run_id: str
+    name: str
+    status: str
+    started_at_ms: int
+    parameters: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+
+
+def open_experiment(name: str) -> str:
+    """Id of the experiment of that name, made if there is none.
+
+    Raises:
+        InputError: it was deleted, or MLflow does not allow the name.
+    """
+    client = ready_client()
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, tags=EXPERIMENT_TAGS))
+        except MlflowException as error:
+            # Another process may have been a moment faster.
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise InputError("--experiment", name, one_line(error)) from None
+    _refuse_deleted(found)
+    return str(found.experiment_id)
+
+
+def _refuse_deleted(experiment: Experiment) -> None:
+    if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
+        back = f"`mlflow experiments restore -x {experiment.experiment_id}` brings it back"
+        raise InputError("--experiment", experiment.name, f"was deleted; {back}")
+
+
+def runs_of(experiment: str) -> list[RecordedRun]:
+    """All runs of an experiment that are not deleted, the newest first.
+
+    Raises:
+        InputError: there is no such experiment, or it was deleted.
+    """
+    client = ready_client()
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        names = sorted(each.name for each in client.search_experiments())
+        raise InputError("--experiment", experiment, f"there is none; choose of {', '.join(names)}")
+    _refuse_deleted(found)
+    return [recorded(run) for run in _search(client, found.experiment_id)]
+
+
+def _search(client: MlflowClient, experiment_id: str) -> Iterator[Run]:
+    page_token: str | None = None
+    while True:
+        page = client.search_runs(
+            [experiment_id], "", ViewType.ACTIVE_ONLY, 1000, page_token=page_token
+        )
+        yield from page
+        page_token = page.token
+        if not page_token:
+            return
+
+
+def recorded(run: Run) -> RecordedRun:
+    """What Greenest reads of a run of MLflow's."""
+    return RecordedRun(
+        run_id=run.info.run_id,
+        name=run.info.run_name or run.info.run_id,
+        status=run.info.status,
+        started_at_ms=run.info.start_time,
+        parameters=run.data.params,
+        metrics=run.data.metrics,
+        tags=run.data.tags,
+    )
+
+
+def ready_client() -> MlflowClient:
+    """A client of a store whose tables are there.
+
+    MLflow lays them when a fresh database is first used; two processes that do so at once are in
+    each other's way.
+    """
+    client = MlflowClient()
+    for tries_left in reversed(range(TRIES_TO_OPEN)):
+        try:
+            client.search_experiments(max_results=1)
+            break
+        except (MlflowException, OperationalError) as error:
+            if not tries_left or not any(told in str(error) for told in LAID_BY_ANOTHER):
+                raise
+            time.sleep(1)
+    return client

@@ -1,0 +1,95 @@
+"""Every hyperparameter with every other one: trained, or refused by a rule of the table."""
+
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+
+from energy import EnergyMeter
+from steps.configuration import AUGMENTATIONS, OPTIMIZERS, PRECISIONS, SCHEDULES, Configuration
+from steps.errors import InputError
+from steps.outcome import Outcome
+from steps.partition import partition
+from steps.preprocess import preprocess
+from steps.refusals import REFUSALS
+from steps.train import train
+
+CHOICES = {
+    "optimizer": OPTIMIZERS,
+    "lr_schedule": SCHEDULES,
+    "precision": PRECISIONS,
+    "augmentation": AUGMENTATIONS,
+    "jit_compile": ("off", "on", "auto"),
+    "batch_size": (1, 16, "full"),
+    "momentum": (0.0, 0.9),
+    "weight_decay": (None, 0.01),
+    "warmup_epochs": (0, 1),
+    "early_stopping": ("", "0.001,2"),
+    "lr": (0.01, "auto"),
+    "preprocessing": ("none", "standardization"),
+}
+
+
+def covering_array() -> list[dict[str, object]]:
+    """Rows in which each pair of values of each two hyperparameters stands together somewhere.
+
+    Greedy, row by row (Cohen, Dalal, Fredman & Patton 1997, "The AETG system").
+    """
+    names = list(CHOICES)
+    missing = {
+        (first, a, second, b)
+        for first, second in combinations(names, 2)
+        for a, b in product(CHOICES[first], CHOICES[second])
+    }
+    rows = []
+    while missing:
+        first, a, second, b = min(missing, key=repr)
+        row = {first: a, second: b}
+        for name in names:
+            if name not in row:
+                row[name] = max(
+                    CHOICES[name],
+                    key=lambda value, name=name: sum(
+                        (one, row[one], name, value) in missing
+                        or (name, value, one, row[one]) in missing
+                        for one in row
+                    ),
+                )
+        missing -= {(one, row[one], other, row[other]) for one, other in combinations(names, 2)}
+        rows.append(row)
+    return rows
+
+
+ROWS = covering_array()
+
+
+def test_array_covers_every_pair():
+    for first, second in combinations(CHOICES, 2):
+        assert {(row[first], row[second]) for row in ROWS} == set(
+            product(CHOICES[first], CHOICES[second])
+        )
+
+
+@pytest.fixture(scope="module")
+def wine():
+    table = preprocess("wine")
+    return table, partition(table, "60-20-20", "standardization", 0)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(map(str, row.values())))
+def test_combination_is_trained_or_refused_with_its_reason(wine, row):
+    try:
+        configuration = Configuration(dataset="wine", hidden="8", max_epochs=3, patience=9, **row)
+    except InputError as refused:
+        assert any(rule.reason in str(refused) for rule in REFUSALS)
+        return
+    try:
+        training = train(*wine, configuration, EnergyMeter([]))
+    except InputError as refused:
+        assert configuration.lr == "auto" and "--lr auto" in str(refused)
+        return
+    assert training.outcome in (Outcome.BUDGET_EXHAUSTED, Outcome.DIVERGED)
+    if training.outcome is Outcome.BUDGET_EXHAUSTED:
+        assert training.epochs == 3 or training.stopped_early
+        weights = training.model.get_weights()
+        assert all(np.isfinite(np.asarray(weight, np.float64)).all() for weight in weights)
