@@ -200,6 +200,8 @@ def _look_up_country() -> str:
     asking.start()
     asking.join(LOOKUP_TIMEOUT_S)
     answer = answers[0] if answers else TimeoutError(f"no answer within {LOOKUP_TIMEOUT_S} s")
+    if isinstance(answer, OSError):
+        raise LookupError("no network") from answer
     if isinstance(answer, Exception):
         raise LookupError(str(answer)) from answer
     return answer

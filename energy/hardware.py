@@ -17,7 +17,7 @@ class Hardware:
         cpu: The processor's name, with the number of threads.
         gpus: Names of the GPUs that this process can see, as NVML tells them.
         ram_bytes: Size of the memory in bytes.
-        os: Operating system and its version.
+        os: Operating system, without its version: an update makes no other machine.
     """
 
     cpu: str
@@ -38,7 +38,7 @@ def describe() -> Hardware:
         cpu=f"{_cpu_name()} ({psutil.cpu_count()} threads)",
         gpus=visible_gpu_names(),
         ram_bytes=psutil.virtual_memory().total,
-        os=platform.platform(terse=True),
+        os=platform.system(),
     )
 
 

@@ -103,7 +103,14 @@ def _test(run: "RecordedRun") -> str:
     rows.append(("Keras, float32", f"{metrics['test_accuracy']:.4f}", "", ""))
     if "quantized_test_accuracy" in metrics:
         size, latency = metrics["model_size_bytes"], metrics["latency_ms"]
-        rows.append(("LiteRT, float32", "", f"{size:.0f} bytes", f"{latency:.4f} ms"))
+        rows.append(
+            (
+                "LiteRT, float32",
+                f"{metrics['float32_test_accuracy']:.4f}",
+                f"{size:.0f} bytes",
+                f"{latency:.4f} ms",
+            )
+        )
         rows.append(
             (
                 f"LiteRT, {run.parameters['quantization']}",
