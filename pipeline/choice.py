@@ -51,6 +51,12 @@ class Ranked:
     intervals: Mapping[str, Interval]
 
     @property
+    def name(self) -> str:
+        """That of its runs, without the seed."""
+        first = self.runs[0]
+        return first.name.removesuffix(f"-s{first.parameters.get('seed')}")
+
+    @property
     def repeats(self) -> int:
         """How many seeds it was run with."""
         return len({run.parameters.get("seed", run.run_id) for run in self.runs})

@@ -22,7 +22,7 @@ from pipeline.choice import (
     places,
 )
 from pipeline.metering import check_country
-from pipeline.units import PARTS, grams, joules, three_digits
+from pipeline.units import PARTS, flags_in_words, grams, joules, three_digits
 from steps.configuration import parse_one
 from steps.errors import InputError
 
@@ -150,7 +150,7 @@ def _print_choice(choice: Choice, experiment: str, objective: str, rows: int) ->
     terminal.console.print(table)
     if len(choice.ranking) > rows:
         terminal.console.print(f"… and {len(choice.ranking) - rows} more (--top)")
-    terminal.console.print(f"Greenest: {best.runs[0].name} ({best.config_id})", markup=False)
+    terminal.console.print(f"Greenest: {best.name} ({best.config_id})", markup=False)
     for sentence in (_certainty(choice), *_worth(choice)):
         terminal.console.print(sentence, markup=False)
 
@@ -183,9 +183,7 @@ def _print_elsewhere(ranking: Sequence[Ranked], places: Sequence[str]) -> None:
     told = emissions_elsewhere(ranking, places)
     for ranked in ranking:
         emissions = (told[place][ranked.config_id] for place in places)
-        table.add_row(
-            Text(ranked.runs[0].name), *("-" if kg is None else grams(kg) for kg in emissions)
-        )
+        table.add_row(Text(ranked.name), *("-" if kg is None else grams(kg) for kg in emissions))
     terminal.console.print(table)
 
 
@@ -230,9 +228,10 @@ def _certainty(choice: Choice) -> str:
         )
     if not choice.tied_with:
         return "The difference from the next one is beyond the noise of the repeats (95 %)."
-    names = ", ".join(ranked.runs[0].name for ranked in choice.tied_with[:5])
-    more = f" and {len(choice.tied_with) - 5} more" if len(choice.tied_with) > 5 else ""
-    return f"Tied, within the noise of the repeats (95 %), with: {names}{more}."
+    places_tied = [f"#{choice.ranking.index(ranked) + 1}" for ranked in choice.tied_with]
+    more = f" and {len(places_tied) - 5} more" if len(places_tied) > 5 else ""
+    tied = ", ".join(places_tied[:5])
+    return f"Tied, within the noise of the repeats (95 %), with {tied}{more}."
 
 
 def _worth(choice: Choice) -> Iterator[str]:
@@ -264,7 +263,8 @@ def _cautions(choice: Choice) -> list[str]:
         cautions.append(f"CO2e was recorded at {' and '.join(sorted(recorded_places))}")
     if any(run.tags.get("energy.flags") for run in runs):
         flags = {flag for run in runs for flag in run.tags.get("energy.flags", "").split(", ")}
-        cautions.append(f"some windows are flagged {', '.join(sorted(flags - {''}))}")
+        told = flags_in_words(", ".join(sorted(flags - {""})))
+        cautions.append(f"in some runs {told}")
     return cautions
 
 

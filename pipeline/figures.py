@@ -84,7 +84,8 @@ def training_card(
                 )
         figure.add_hline(target, line_dash="dot", row=2, col=column)
         figure.update_xaxes(title_text=name, row=2, col=column)
-    figure.update_yaxes(title_text="loss", type="log", row=1, col=1)
+    figure.update_yaxes(type="log", row=1)
+    figure.update_yaxes(title_text="loss", row=1, col=1)
     figure.update_yaxes(title_text="accuracy", row=2, col=1)
     figure.update_layout(template="plotly_white", height=640, margin={"t": 40, "r": 20})
     return figure
@@ -106,13 +107,9 @@ def learning_rate_curve(curve: "LearningRateCurve") -> "go.Figure":
     figure = go.Figure()
     figure.add_scatter(x=curve.rates, y=curve.losses, name="each batch", line_color="#b9d8c0")
     figure.add_scatter(x=curve.rates, y=curve.smoothed, name="smoothed", line_color=TRAIN)
-    figure.add_vline(
-        curve.chosen,
-        line_color=VALIDATION,
-        annotation_text=f"chosen: {curve.chosen:.3g}",
-        annotation_position="top left",
-    )
+    figure.add_vline(curve.chosen, line_color=VALIDATION)
     figure.update_xaxes(type="log", title_text="learning rate")
     figure.update_yaxes(title_text="loss")
-    figure.update_layout(template="plotly_white", height=480)
+    title = f"Chosen learning rate: {curve.chosen:.3g}"
+    figure.update_layout(template="plotly_white", height=480, title=title)
     return figure

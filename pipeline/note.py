@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pipeline.units import energy_parts, grams, joules, three_digits, worth
+from pipeline.units import energy_parts, flags_in_words, grams, joules, three_digits, worth
 from steps.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _energy(run: "RecordedRun") -> str:
             f"By calibration {_code(run.tags['energy.calibration'])}: {wall} at the wall.",
         ]
     if "energy.flags" in run.tags:
-        lines += ["", f"Caution: {run.tags['energy.flags']}."]
+        lines += ["", f"Caution: {flags_in_words(run.tags['energy.flags'])}."]
     return "\n".join(lines)
 
 

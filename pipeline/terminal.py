@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cache import JOURNALS, POWER_LIMIT_FILE
-from pipeline.units import energy_parts, grams, joules, worth
+from pipeline.units import energy_parts, flags_in_words, grams, joules, worth
 from steps.configuration import Configuration
 from steps.errors import InputError
 
@@ -224,9 +224,10 @@ def _summary(run: "RecordedRun") -> dict[str, str]:
     for name, metric in (("net energy", "net_energy_j"), ("at the wall", "calibrated_energy_j")):
         if metric in metrics:
             rows[f"  {name}"] = joules(metrics[metric])
-    for tag in ("energy.flags", "training.caution"):
-        if run.tags.get(tag):
-            rows[f"caution ({tag})"] = run.tags[tag]
+    if "energy.flags" in run.tags:
+        rows["  caution"] = flags_in_words(run.tags["energy.flags"])
+    if run.tags.get("training.caution"):
+        rows["caution"] = run.tags["training.caution"]
     if "found_lr" in metrics:
         rows["learning rate"] = f"{metrics['found_lr']:.3g}, found by the range test"
     if "emissions_kg" in metrics:

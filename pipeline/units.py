@@ -9,6 +9,21 @@ if TYPE_CHECKING:
 
 PARTS = ("gpu", "cpu", "ram")
 
+FLAGS = {
+    "too_short": "the window is short against the meter's period",
+    "shared_gpu": "another process used the GPU",
+    "gpu_lost": "the GPU was lost in between",
+    "self_check_failed": "CodeCarbon did not add up",
+    "sync_failed": "TensorFlow could not be synchronized at the window's end",
+    "trace_ended": "the recorded power trace was shorter than the window",
+}
+"""What the meter's flags mean."""
+
+
+def flags_in_words(tag: str) -> str:
+    """The tag ``energy.flags`` for people."""
+    return "; ".join(FLAGS.get(flag, flag) for flag in tag.split(", "))
+
 
 def three_digits(number: float) -> str:
     """Such as ``0.123``, ``41.3`` and ``4320``: no exponent where the number is large."""

@@ -92,7 +92,7 @@ def test_mlflow_run_with_a_bad_value_leaves_no_run(typed, client):
     before = len(active_runs(client))
     done = mlflow_run(typed, lr="abc")
     assert done.returncode != 0
-    assert "Error: --lr abc: must be a number above 0\n" in done.stderr
+    assert "Error: --lr abc: must be a number above 0, or auto\n" in done.stderr
     assert "Traceback" not in done.stderr
     assert wait_until(lambda: len(active_runs(client)) == before)
 

@@ -239,7 +239,7 @@ class RunLog:
                     if training.compilation_is_shared
                     else "compiled by this run"
                 ),
-                "training.caution": training.caution,
+                **({"training.caution": training.caution} if training.caution else {}),
                 **points.provenance(training.measurement),
             }
         )

@@ -134,7 +134,7 @@ def test_a_zero_that_was_measured_is_told():
 
 def test_what_makes_the_energy_doubtful_is_told():
     tags = {"outcome": "REACHED", **CARBON, **WORTH, "energy.flags": "shared_gpu, too_short"}
-    assert "Caution: shared_gpu, too_short." in note_of(SPENT, tags)
+    assert "Caution: another process used the GPU; the window is short" in note_of(SPENT, tags)
     assert "Caution" not in trained()
 
 
