@@ -166,8 +166,8 @@ def test_run_whose_process_was_killed_is_closed_by_the_next_start(copy, environm
     assert run.data.tags["outcome"] == "FAILED"
     assert run.data.metrics["energy_spent_j"] > 0
     assert run.data.tags["energy.ram"].startswith("estimated")
-    # Trained for three seconds or more, read twice a second: the curve is there but for the last.
-    assert run.data.metrics["time_spent_s"] > 2
+    # Read twice a second: the curve is there but for the last of these.
+    assert run.data.metrics["time_spent_s"] > 0.4
     curve = client.get_metric_history(run_id, "val_loss")
     assert [point.step for point in curve] == list(range(1, int(run.data.metrics["epochs"]) + 1))
     assert list((copy / ".cache" / "journal").iterdir()) == []

@@ -77,8 +77,10 @@ def test_without_a_gpu_a_limit_is_refused(
 
 
 HOLD = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
+# A shell starts what is in the background with Ctrl-C ignored, and what that starts inherits it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from energy.power_limit import power_limit
 with power_limit(150, Path(sys.argv[1])):
     print("limited", flush=True)
