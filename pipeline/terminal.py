@@ -57,7 +57,8 @@ def main(command: click.Command, name: str | None = None) -> NoReturn:
     except Exception as error:
         if not _is_of_the_store(error):
             raise
-        _stop(f"MLflow: {error}", 1)
+        kept = f"; {JOURNALS} keeps what was measured until the next command delivers it"
+        _stop(f"MLflow: {error}{kept if any(JOURNALS.glob('*.jsonl')) else ''}", 1)
 
 
 def _is_of_the_store(error: Exception) -> bool:
@@ -78,7 +79,7 @@ def _tidy_up_after_the_killed() -> None:
 
     try:
         for run_id in tracking.close_abandoned_runs():
-            progress_console.print(f"run {run_id} was killed; what it had measured is in it now")
+            progress_console.print(f"run {run_id} broke off; what it had measured is in it now")
     except Exception as error:
         if not _is_of_the_store(error):
             raise

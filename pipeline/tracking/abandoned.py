@@ -1,4 +1,4 @@
-"""Runs whose process was killed: what it had measured is delivered, and the run is ended."""
+"""Runs whose process was killed, or lost its tracking server: they are delivered and ended."""
 
 import mlflow
 from mlflow import MlflowClient
@@ -19,7 +19,7 @@ def close_abandoned_runs() -> list[str]:
         log = RunLog(run_id)
         try:
             log.deliver()
-            log.failed("its process was killed")
+            log.failed("its process ended before MLflow had everything")
             MlflowClient().set_terminated(run_id, "KILLED")
         except MlflowException as error:
             # Deleted since: there is nobody to deliver to.
