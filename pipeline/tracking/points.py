@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from steps.train import Epoch, Training
 
 
+SHORTEST_LAP_S = 0.25
+"""Energy counters move every tenth of a second: the power of a shorter lap says nothing."""
+
+
 def spent(epochs: int, measurement: "Measurement") -> dict[str, float | None]:
     """What training has cost, whatever came of it."""
     return {
@@ -70,7 +74,7 @@ def of_epoch(epoch: "Epoch") -> list[tuple[str, float, int, int]]:
         "epoch_time_s": epoch.time_s,
         "epoch_energy_j": epoch.energy_j,
     }
-    if epoch.lap is not None:
+    if epoch.lap is not None and epoch.lap.duration_s >= SHORTEST_LAP_S:
         points["gpu_power_w"] = epoch.lap.gpu_power_w
         points["gpu_temperature_c"] = epoch.lap.gpu_temperature_c
         points["gpu_utilization"] = epoch.lap.gpu_utilization

@@ -2,6 +2,7 @@
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 
@@ -155,7 +156,7 @@ def test_gpu_joules_of_a_run_are_the_fakes_truth_per_epoch_and_in_total(store, p
     mean_w = sum(energies) / sum(times)
     assert mean_w == pytest.approx(250 + others_w, rel=0.05)
     powers = {point.value for point in store.get_metric_history(run_id, "gpu_power_w")}
-    assert powers and all(power == pytest.approx(250, rel=0.3) for power in powers)
+    assert statistics.median(powers) == pytest.approx(250, rel=0.1)
     assert store.get_metric_history(run_id, "gpu_utilization")[0].value == pytest.approx(0.8)
 
 
