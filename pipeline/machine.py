@@ -22,7 +22,7 @@ def idle(seconds: float) -> None:
         try:
             power = meter.idle(seconds)
         except ValueError as error:
-            raise InputError("idle", "", str(error)) from None
+            raise InputError("idle power", "", str(error).removeprefix("idle power: ")) from None
     save(power, IDLE_FILE)
     rows = {
         name: "absent" if part is None else f"{part.power_w:.3g} W, {part.provenance}"

@@ -179,3 +179,23 @@ def test_power_limit_is_set_for_the_training_and_put_back(store, project, tmp_pa
     changed = json.loads(limits.read_text())
     assert 150 not in [value / 1000 for value in changed.values()], changed
     assert not (tmp_path / ".cache" / "power_limit.json").exists()
+
+
+def test_idle_on_a_busy_machine_says_how_busy_and_keeps_nothing(store, greenest, monkeypatch):
+    from energy import idle
+
+    monkeypatch.setattr(idle, "BUSY_CPU_UTILIZATION", -1.0)
+    code, _, err = greenest("idle", "--seconds", "1")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("Error: idle power: the CPU is ") and "% busy" in err
+    assert not IDLE_FILE.exists()
+
+
+def test_idle_keeps_what_it_measured_for_later_runs(store, greenest, monkeypatch):
+    from energy import idle
+
+    monkeypatch.setattr(idle, "BUSY_CPU_UTILIZATION", 2.0)
+    assert greenest("idle", "--seconds", "2")[0] == 0
+    assert greenest("run", *REACHED, "--country", "FRA")[0] == 0
+    assert only_run(store).data.tags["energy.idle"].endswith("00:00")
+    assert "net_energy_j" in only_run(store).data.metrics
