@@ -1,8 +1,8 @@
 """Augmentation: training batches are changed inside the graph, anew in every epoch.
 
 Each kind is a function of a batch and a seed, made of operations that TensorFlow runs and XLA
-compiles alike. Keras' own layers take no seed from a graph, their warps have no XLA kernel, and
-their contrast clips to a range of values that standardized images do not have.
+compiles alike. Keras' own layers take no seed from a graph, and their contrast clips to a range of
+values that standardized images do not have.
 """
 
 import math
@@ -13,10 +13,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from steps.configuration import AUGMENTATIONS
 from steps.errors import InputError
 
 MIXING = ("mixup", "cutmix")
-AUGMENTATIONS = ("none", "random", *MIXING)
 
 ROTATION = 0.1
 """Of a full turn, either way."""

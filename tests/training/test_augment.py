@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from work import images, layers, same_state, table
 
+from steps.configuration import AUGMENTATIONS
 from steps.errors import InputError
-from steps.train.augment import AUGMENTATIONS, augmentation, mixes_labels
+from steps.train.augment import augmentation, mixes_labels
 from steps.train.fit import fit_in_graph
 from steps.train.rows import epoch_order
 
