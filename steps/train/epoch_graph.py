@@ -113,7 +113,11 @@ class EpochGraph:
         """
         validates = validate and self.plan.validation_rows > 0
         control = tf.constant((*seed, first, last, int(validates)))
-        flat = self._call(train, validation, order, control).numpy()
+        arguments = *tf.nest.flatten((train, validation)), order, control
+        # What calling the function itself comes down to; binding the arguments to its signature
+        # anew in each epoch would take longer than a small epoch's arithmetic.
+        (told,) = self._call.inference_fn.call_flat(*arguments, *self._call.captured_inputs)
+        flat = told.numpy()
         metrics, rest = self._unpack(flat[1:])
         validation_metrics, losses = self._unpack(rest)
         return EpochResult(
@@ -225,35 +229,36 @@ def _over_batches(
 ) -> tf.Tensor:
     """Do ``step(index, start, size)`` for batches `first` to `last` - 1; float64, shape (steps,).
 
-    XLA needs static sizes: full batches share a loop, a partial one has code of its own. Without
-    XLA, all share a loop and sizes stay unknown while tracing, as they are in `model.fit`: were
-    they known, TensorFlow would turn divisions by them into products, and the last bit differ.
+    XLA needs static sizes, so that there a partial batch gets a loop of its own. Without XLA, sizes
+    stay unknown while tracing, as they are in `model.fit`: were they known, TensorFlow would turn
+    divisions by them into products, and the last bit differ.
     """
     steps = math.ceil(rows / batch_size)
     full = rows // batch_size
-    looped = full if static else steps
 
-    def body(index: tf.Tensor, values: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
-        start = index * batch_size
-        size = batch_size if static else tf.minimum(batch_size, rows - start)
-        return index + 1, values.write(index, step(index, start, size))
+    def loop(begin: tf.Tensor, end: int, size: int | None) -> tf.Tensor:
+        def body(index: tf.Tensor, values: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            start = index * batch_size
+            taken = tf.minimum(batch_size, rows - start) if size is None else size
+            return index + 1, values.write(index, step(index, start, taken))
 
-    _, values = tf.while_loop(
-        lambda index, _: index < tf.minimum(last, looped),
-        body,
-        (first, tf.TensorArray(tf.float64, looped, element_shape=())),
-        parallel_iterations=1,
-    )
-    losses = values.stack()
-    if looped == steps:
+        _, values = tf.while_loop(
+            lambda index, _: index < tf.minimum(last, end),
+            body,
+            (begin, tf.TensorArray(tf.float64, end, element_shape=())),
+            parallel_iterations=1,
+        )
+        return values.stack()
+
+    if not static:
+        return loop(first, steps, None)
+    losses = loop(first, full, batch_size)
+    if full == steps:
         return losses
-    index = tf.constant(full)
-    partial = tf.cond(
-        last > full,
-        lambda: step(index, index * batch_size, rows - full * batch_size),
-        lambda: tf.zeros((), tf.float64),
-    )
-    return tf.concat([losses, [partial]], 0)
+    # A loop, though of one round at most, because XLA makes one function of a small one.
+    with tf.control_dependencies([losses]):
+        partial = loop(tf.maximum(first, full), steps, rows - full * batch_size)
+    return tf.concat([losses, partial[full:]], 0)
 
 
 def _train_step(model: keras.Model, batch: Data) -> tf.Tensor:
