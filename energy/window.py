@@ -91,8 +91,8 @@ class Window:
     def close(self) -> Measurement:
         """Close the window and return its measurement; closing again returns it once more.
 
-        Where a GPU's energy comes from its counter, this waits for the counter's next step, a
-        tenth of a second or so. The wait is not part of the window.
+        Where a GPU's energy comes from its counter, this waits for the counter's next two
+        steps, a fifth of a second at most on today's cards. The wait is not part of the window.
 
         Raises:
             RuntimeError: The window was never opened.

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from energy.clock import Clock
 from energy.sources.base import HEARTBEAT_S, SHORTEST_IN_PERIODS, Part, Span, absent
+from energy.sources.counter import POLL_S, CounterGauge
 from energy.sources.device import Device, DeviceError
-from energy.sources.gauges import POLL_S, CounterGauge, Edge, Gauge, SampledGauge
+from energy.sources.gauges import Edge, Gauge, SampledGauge
 
 PROCESS_CHECK_S = 10.0
 
@@ -111,9 +112,9 @@ class GpuSource:
             )
 
     def settle(self) -> None:
-        """Wait for the next step of all counters, two of their periods at most."""
+        """Wait for the next two steps of all counters, three of their periods at most."""
         longest_s = max((gauge.period_s for gauge in self._live_gauges), default=0.0)
-        deadline = self._clock.now() + 2 * longest_s + 10 * POLL_S
+        deadline = self._clock.now() + 3 * longest_s + 10 * POLL_S
         while True:
             with self._lock:
                 waiting = [gauge for gauge in self._live_gauges if not gauge.is_settled]
