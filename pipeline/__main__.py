@@ -3,8 +3,10 @@
 import click
 
 from pipeline import machine, single_steps, terminal
+from pipeline.cache_command import cache
 from pipeline.compare import compare
 from pipeline.find_lr import find_lr
+from pipeline.predict import predict
 from pipeline.run import run
 
 
@@ -22,6 +24,8 @@ for command in (
     single_steps.quantize,
     compare,
     find_lr,
+    predict,
+    cache,
     machine.idle,
     machine.calibrate,
 ):

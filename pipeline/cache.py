@@ -6,3 +6,4 @@ CACHE = Path(".cache")
 IDLE_FILE = CACHE / "idle.json"
 JOURNALS = CACHE / "journal"
 POWER_LIMIT_FILE = CACHE / "power_limit.json"
+STEPS = CACHE / "steps"

@@ -1,5 +1,7 @@
 """Find a learning rate: the range test, in a run of its own."""
 
+import math
+
 import click
 
 from pipeline import options, terminal
@@ -33,6 +35,8 @@ def find_lr(
     if typed not in ("auto", configurations.as_text(configurations.FIELDS["lr"].default)):
         raise InputError("--lr", typed, "is what this command looks for; leave it out")
     configuration = configurations.parse({**hyperparameters, "lr": "auto"})
+    if not 0 < start_lr < end_lr < math.inf:
+        raise InputError("--end-lr", f"{end_lr:g}", f"must be above --start-lr {start_lr:g}")
     counts = {
         name: options.whole_number(f"--{name}", text) if text else None
         for name, text in (("steps", steps), ("sma", sma))
@@ -40,23 +44,20 @@ def find_lr(
     metering = Metering.parse(country, carbon_intensity, pue, calibration)
 
     from pipeline import tracking
-    from steps.partition import partition
-    from steps.preprocess import preprocess
+    from pipeline.shared_steps import partitioned, preprocessed
 
     experiment_id = tracking.open_experiment(experiment)
-    table = preprocess(configuration.dataset, configuration.label)
-    parts = partition(
-        table, configuration.partitioning, configuration.preprocessing, configuration.seed
-    )
+    dataset = preprocessed(configuration)
+    parts = partitioned(configuration, dataset)
     meter = machine_meter(metering)
     from steps.train import find_learning_rate
 
     curve, measurement = find_learning_rate(
-        table, parts, configuration, meter, start_lr=start_lr, end_lr=end_lr, **counts
+        dataset, parts, configuration, meter, start_lr=start_lr, end_lr=end_lr, **counts
     )
     name = f"find-{configuration.run_name}"
     with tracking.RunLog.start(experiment_id, configuration, name) as log:
-        log.preprocessed(table)
+        log.preprocessed(dataset)
         log.found_lr(curve, measurement)
         log.describe()
     terminal.print_rows(

@@ -1,5 +1,6 @@
 """The description of a run that a person reads on its page in MLflow."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipeline.units import energy_parts, flags_in_words, grams, joules, three_digits, worth
@@ -8,6 +9,8 @@ from steps.outcome import Outcome
 if TYPE_CHECKING:
     from pipeline.tracking import RecordedRun
 
+WITH_HIDDEN_LAYERS = ("mlp", "cnn")
+
 
 def note(run: "RecordedRun") -> str:
     """Markdown: whether the run reached its target, what that cost, and what it was.
@@ -15,18 +18,33 @@ def note(run: "RecordedRun") -> str:
     The first paragraph says the most, since MLflow's page folds the rest away.
     """
     first = " ".join(filter(None, (_how_it_ended(run), _cost(run))))
-    return "\n\n".join(filter(None, (first, _what(run), _energy(run), _test(run))))
+    return "\n\n".join(filter(None, (first, _what(run), _rows(run), _energy(run), _test(run))))
 
 
 def _what(run: "RecordedRun") -> str:
     given = run.parameters
     momentum = f", momentum {given['momentum']}" if float(given["momentum"]) else ""
     return (
-        f"{_code(run.name)}: an MLP ({_code(given['hidden'])}, {given['activation']}) on "
+        f"{_code(run.name)}: {_model(given)} on "
         f"{_code(given['dataset'])} ({given['partitioning']}, {given['preprocessing']}), "
         f"trained with {given['optimizer']} at learning rate {given['lr']}{momentum} and batch "
         f"size {given['batch_size']}, seed {given['seed']}."
     )
+
+
+def _model(given: Mapping[str, str]) -> str:
+    if given["model"] not in WITH_HIDDEN_LAYERS:
+        return f"the model {_code(given['model'])}"
+    return f"the model {given['model']} ({_code(given['hidden'])}, {given['activation']})"
+
+
+def _rows(run: "RecordedRun") -> str:
+    told = {
+        "Rows": run.tags.get("dataset.rows"),
+        "Classes": run.tags.get("dataset.classes"),
+        "Parts": run.tags.get("dataset.parts"),
+    }
+    return " ".join(f"{name}: {value}." for name, value in told.items() if value)
 
 
 def _how_it_ended(run: "RecordedRun") -> str:

@@ -1,5 +1,6 @@
 """One configuration through all five steps, recorded in one run."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
     from energy import EnergyMeter, IdlePower
     from pipeline.tracking import RecordedRun, RunLog
     from steps.partition import Partition
-    from steps.preprocess import Table
+    from steps.preprocess import Dataset
+    from steps.train import GiveUp
+
+WITHOUT_MODEL = (Outcome.DIVERGED, Outcome.CAPPED)
+"""Trainings that end like this leave nothing worth scoring."""
 
 
 @click.command()
@@ -58,80 +63,97 @@ def run_configuration(
         InputError: the dataset cannot be used, or does not fit the other options.
     """
     from pipeline import tracking
-    from steps.partition import partition
-    from steps.preprocess import preprocess
+    from pipeline.shared_steps import partitioned, preprocessed
 
-    experiment_id = tracking.open_experiment(experiment)
-    idle = idle_power()
-    table = preprocess(configuration.dataset, configuration.label)
-    parts = partition(
-        table, configuration.partitioning, configuration.preprocessing, configuration.seed
-    )
-    meter = machine_meter(metering)
-    with (
-        power_limited(configuration.power_limit_w),
-        tracking.RunLog.start(experiment_id, configuration) as log,
-    ):
-        log.preprocessed(table)
-        log.partitioned(parts)
-        model = train_step(log, configuration, table, parts, meter, metering, idle)
-        if model is not None:
-            evaluate_step(log, model, table, parts)
-            quantize_step(log, configuration, model, table, parts)
-        log.describe()
+    with power_limited(configuration.power_limit_w):
+        experiment_id = tracking.open_experiment(experiment)
+        idle = idle_power()
+        dataset = preprocessed(configuration)
+        parts = partitioned(configuration, dataset)
+        meter = machine_meter(metering)
+        with tracking.RunLog.start(experiment_id, configuration) as log:
+            progress = terminal.TrainingProgress(configuration)
+            all_steps(log, configuration, dataset, parts, meter, metering, idle, progress)
     return log.recorded()
+
+
+def all_steps(
+    log: "RunLog",
+    configuration: Configuration,
+    dataset: "Dataset",
+    parts: "Partition",
+    meter: "EnergyMeter",
+    metering: Metering,
+    idle: "IdlePower | None",
+    progress: terminal.TrainingProgress | None = None,
+    give_up: "GiveUp | None" = None,
+) -> None:
+    """What comes after the data, in an open run.
+
+    A training that was given up or diverged leaves nothing to score.
+    """
+    log.preprocessed(dataset)
+    log.partitioned(parts)
+    model = train_step(log, configuration, dataset, parts, meter, metering, idle, progress, give_up)
+    if model is not None:
+        evaluate_step(log, model, dataset, parts)
+        quantize_step(log, configuration, model, dataset, parts)
+    log.describe()
 
 
 def train_step(
     log: "RunLog",
     configuration: Configuration,
-    table: "Table",
+    dataset: "Dataset",
     parts: "Partition",
     meter: "EnergyMeter",
     metering: Metering,
     idle: "IdlePower | None",
-) -> "keras.Sequential | None":
-    """Train and record. Gives no model where training diverged: there is nothing to score."""
+    progress: terminal.TrainingProgress | None = None,
+    give_up: "GiveUp | None" = None,
+) -> "keras.Model | None":
+    """Train and record. Gives the model, unless training diverged or was given up."""
     from energy import hardware
     from steps.train import Epoch, train
 
-    log.training_begins(meter.carbon, hardware.describe())
+    log.training_begins(meter.carbon, hardware.describe(), configuration.model_file)
     epochs: list[Epoch] = []
-    with terminal.TrainingProgress(configuration).shown() as progress:
+    with progress.shown() if progress is not None else contextlib.nullcontext():
 
         def record(settled: Sequence[Epoch]) -> None:
             epochs.extend(settled)
             log.record(settled)
-            progress.update(settled)
+            if progress is not None:
+                progress.update(settled)
             terminal.interruption.raise_if_lost()
 
         try:
-            training = train(table, parts, configuration, meter, record)
+            training = train(dataset, parts, configuration, meter, record, give_up)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"run {log.run_id} keeps what was measured") from None
         finally:
             # Not before the window is closed, since sending is no part of training; and after
             # Ctrl-C too, since what was measured belongs into the run.
             log.deliver()
-    log.trained(training, epochs, configuration.target_accuracy, table)
+    log.trained(training, epochs, configuration.target_accuracy, dataset)
     log.derived(training, idle, metering.line(), metering.calibration)
-    return None if training.outcome is Outcome.DIVERGED else training.model
+    return None if training.outcome in WITHOUT_MODEL else training.model
 
 
 def evaluate_step(
-    log: "RunLog", model: "keras.Sequential", table: "Table", parts: "Partition"
+    log: "RunLog", model: "keras.Model", dataset: "Dataset", parts: "Partition"
 ) -> None:
     """Score the model on the test part and record that."""
     from steps.evaluate import evaluate
 
-    log.evaluated(evaluate(model, table, parts), table.class_names)
+    log.evaluated(evaluate(model, dataset, parts), dataset.class_names)
 
 
 def quantize_step(
     log: "RunLog",
     configuration: Configuration,
-    model: "keras.Sequential",
-    table: "Table",
+    model: "keras.Model",
+    dataset: "Dataset",
     parts: "Partition",
 ) -> None:
     """Convert, score and time the quantized model and record that; nothing for ``none``."""
@@ -140,4 +162,4 @@ def quantize_step(
     with terminal.muted_native_output():
         from steps.quantize import quantize
 
-        log.quantized(quantize(model, table, parts, configuration.quantization))
+        log.quantized(quantize(model, dataset, parts, configuration.quantization))

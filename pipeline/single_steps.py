@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pipeline.tracking import EarlierSteps, RunLog
     from steps.partition import Partition
-    from steps.preprocess import Table
+    from steps.preprocess import Dataset
 
 
 @click.command()
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
 def preprocess(run_id: str, experiment: str, **hyperparameters: str) -> None:
     """Read, check and describe the dataset: the first step of a run."""
     from pipeline import tracking
-    from steps.preprocess import preprocess as preprocess_dataset
+    from pipeline.shared_steps import preprocessed
 
     if run_id:
         configuration = tracking.EarlierSteps(run_id).configuration()
         options.refuse_other_than(configuration, hyperparameters)
-        table = preprocess_dataset(configuration.dataset, configuration.label)
+        dataset = preprocessed(configuration)
         log = tracking.RunLog(run_id)
     else:
         configuration = configurations.parse(hyperparameters)
         experiment_id = tracking.open_experiment(experiment)
-        table = preprocess_dataset(configuration.dataset, configuration.label)
+        dataset = preprocessed(configuration)
         log = tracking.RunLog.start(experiment_id, configuration)
     with log:
-        log.preprocessed(table)
+        log.preprocessed(dataset)
         log.describe()
     terminal.print_step("preprocess", log.run_id)
 
@@ -55,12 +55,10 @@ def preprocess(run_id: str, experiment: str, **hyperparameters: str) -> None:
 @options.run_id_option
 def partition(run_id: str) -> None:
     """Draw the training, validation and test rows, and learn the scaler."""
-    from steps.partition import partition as partition_table
+    from pipeline.shared_steps import partitioned
 
-    _, configuration, table = _preprocessed(run_id)
-    parts = partition_table(
-        table, configuration.partitioning, configuration.preprocessing, configuration.seed
-    )
+    _, configuration, dataset = _preprocessed(run_id)
+    parts = partitioned(configuration, dataset)
     with _log(run_id) as log:
         log.partitioned(parts)
     terminal.print_step("partition", run_id)
@@ -72,12 +70,13 @@ def partition(run_id: str) -> None:
 def train(run_id: str, country: str, carbon_intensity: str, pue: str, calibration: str) -> None:
     """Train to the target accuracy while measuring the energy."""
     metering = Metering.parse(country, carbon_intensity, pue, calibration)
-    earlier, configuration, table = _preprocessed(run_id)
+    earlier, configuration, dataset = _preprocessed(run_id)
     parts = earlier.partition()
     idle = idle_power()
     meter = machine_meter(metering)
     with power_limited(configuration.power_limit_w), _log(run_id) as log:
-        train_step(log, configuration, table, parts, meter, metering, idle)
+        progress = terminal.TrainingProgress(configuration)
+        train_step(log, configuration, dataset, parts, meter, metering, idle, progress)
         log.describe()
     terminal.print_run(log.recorded())
 
@@ -86,9 +85,9 @@ def train(run_id: str, country: str, carbon_intensity: str, pue: str, calibratio
 @options.run_id_option
 def evaluate(run_id: str) -> None:
     """Score the trained model on the test rows."""
-    _, table, parts, model = _trained(run_id)
+    _, dataset, parts, model = _trained(run_id)
     with _log(run_id) as log:
-        evaluate_step(log, model, table, parts)
+        evaluate_step(log, model, dataset, parts)
         log.describe()
     terminal.print_run(log.recorded())
 
@@ -97,9 +96,9 @@ def evaluate(run_id: str) -> None:
 @options.run_id_option
 def quantize(run_id: str) -> None:
     """Make the smaller model and score it beside the trained one."""
-    configuration, table, parts, model = _trained(run_id)
+    configuration, dataset, parts, model = _trained(run_id)
     with _log(run_id) as log:
-        quantize_step(log, configuration, model, table, parts)
+        quantize_step(log, configuration, model, dataset, parts)
         log.describe()
     terminal.print_run(log.recorded())
 
@@ -110,22 +109,22 @@ def _log(run_id: str) -> "RunLog":
     return tracking.RunLog(run_id)
 
 
-def _preprocessed(run_id: str) -> "tuple[EarlierSteps, Configuration, Table]":
+def _preprocessed(run_id: str) -> "tuple[EarlierSteps, Configuration, Dataset]":
     """The run so far, its configuration, and its dataset, which has to be what it was."""
     from pipeline import tracking
-    from steps.preprocess import preprocess as preprocess_dataset
+    from pipeline.shared_steps import preprocessed
 
     earlier = tracking.EarlierSteps(run_id)
     configuration = earlier.configuration()
-    table = preprocess_dataset(configuration.dataset, configuration.label)
-    earlier.require_same_data(table)
-    return earlier, configuration, table
+    dataset = preprocessed(configuration)
+    earlier.require_same_data(dataset)
+    return earlier, configuration, dataset
 
 
-def _trained(run_id: str) -> "tuple[Configuration, Table, Partition, keras.Sequential]":
-    earlier, configuration, table = _preprocessed(run_id)
+def _trained(run_id: str) -> "tuple[Configuration, Dataset, Partition, keras.Model]":
+    earlier, configuration, dataset = _preprocessed(run_id)
     if earlier.recorded().tags.get("outcome") == Outcome.DIVERGED:
         raise InputError("--run-id", run_id, "its training diverged; there is nothing to score")
     parts = earlier.partition()
     terminal.quiet_libraries()
-    return configuration, table, parts, earlier.model()
+    return configuration, dataset, parts, earlier.model()

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
 from steps.partition import Partition
-from steps.preprocess import Table
+from steps.preprocess import Dataset
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,14 @@ class Evaluation:
     parameters: int
 
 
-def evaluate(model: keras.Model, table: Table, partition: Partition) -> Evaluation:
+def evaluate(model: keras.Model, dataset: Dataset, partition: Partition) -> Evaluation:
     """Score `model`, which takes raw rows, on the test part."""
-    raw_rows = table.features[partition.test].astype(np.float32)
+    raw_rows = dataset.features[partition.test]
+    if dataset.is_table:
+        raw_rows = raw_rows.astype(np.float32)
     probabilities = model.predict(raw_rows, batch_size=1024, verbose=0)
     return Evaluation(
-        scores=score(probabilities, table.labels[partition.test]),
+        scores=score(probabilities, dataset.labels[partition.test]),
         parameters=sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
     )
 

@@ -11,7 +11,7 @@ class Outcome(StrEnum):
     BUDGET_EXHAUSTED = "BUDGET_EXHAUSTED"
     """`max_epochs` were trained without reaching the target."""
     CAPPED = "CAPPED"
-    """Stopped because it had already spent more than the best finished run."""
+    """Stopped by a search because it could no longer win."""
     DIVERGED = "DIVERGED"
     """The loss was not finite."""
     FAILED = "FAILED"

@@ -17,7 +17,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from steps.evaluate import Scores, score
 from steps.partition import Partition
-from steps.preprocess import Table
+from steps.preprocess import Dataset
 from steps.train.model import CLASSIFIER
 
 CALIBRATION_ROWS = 500
@@ -53,9 +53,7 @@ class Quantization:
     quantized: LiteRTModel
 
 
-def quantize(
-    model: keras.Sequential, table: Table, partition: Partition, mode: str
-) -> Quantization:
+def quantize(model: keras.Model, dataset: Dataset, partition: Partition, mode: str) -> Quantization:
     """Convert, score and time.
 
     The scaling stays outside of the file: whole-number arithmetic has one step size for all
@@ -63,31 +61,28 @@ def quantize(
 
     Args:
         model: as `train` gives it, from raw rows to probabilities.
-        table: raw rows.
+        dataset: raw rows.
         partition: training rows calibrate, test rows score.
         mode: ``dynamic`` (weights int8), ``float16`` or ``int8`` (weights and
             activations, calibrated on training rows).
     """
     classifier = model.get_layer(CLASSIFIER)
-    calibration = partition.scaler.transform(
-        table.features[_spread(partition.train, CALIBRATION_ROWS)]
-    )
-    rows = partition.scaler.transform(table.features[partition.test])
-    labels = table.labels[partition.test]
+    calibration = partition.scaled("train", dataset)[
+        _spread(len(partition.train), CALIBRATION_ROWS)
+    ]
+    rows = np.asarray(partition.scaled("test", dataset))
+    labels = dataset.labels[partition.test]
     contents = (_convert(classifier, form, calibration) for form in ("float32", mode))
     float32, quantized = (_measured(content, rows, labels) for content in contents)
     return Quantization(mode, float32, quantized)
 
 
-def _spread(indices: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """At most `count` of `indices`, evenly from first to last (files are often sorted by class)."""
-    steps = np.linspace(0, len(indices) - 1, min(count, len(indices)))
-    return indices[steps.round().astype(np.int64)]
+def _spread(rows: int, count: int) -> npt.NDArray[np.int64]:
+    """At most `count` of `rows`, evenly from first to last (files are often sorted by class)."""
+    return np.linspace(0, rows - 1, min(count, rows)).round().astype(np.int64)
 
 
-def _convert(
-    classifier: keras.Sequential, form: str, calibration: npt.NDArray[np.float32]
-) -> bytes:
+def _convert(classifier: keras.Model, form: str, calibration: npt.NDArray[np.float32]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         # `from_keras_model` does the same, and prints about it.
         classifier.export(folder, verbose=False)

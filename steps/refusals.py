@@ -4,7 +4,7 @@ They are refused before anything is measured. The facts about precision were see
 2.21 with Keras 3.15.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,16 +27,58 @@ class Refusal:
     reason: str
 
 
+TABLES = ("csv:", "parquet:", "openml:")
+"""Beginnings of the names of datasets that are read column by column."""
+
+
+def _only_with(
+    hyperparameters: Sequence[str], holds: "Callable[[Configuration], bool]", reason: str
+) -> Iterator[Refusal]:
+    """One rule for each: it keeps its default unless the condition holds."""
+    for hyperparameter in hyperparameters:
+
+        def applies(given: "Configuration", name: str = hyperparameter) -> bool:
+            default = type(given).__dataclass_fields__[name].default
+            return getattr(given, name) != default and not holds(given)
+
+        yield Refusal(hyperparameter, applies, reason)
+
+
 REFUSALS = (
     Refusal(
         "momentum",
         lambda given: given.momentum > 0 and given.optimizer not in ("rmsprop", "sgd"),
         "works only with --optimizer rmsprop and sgd",
     ),
-    Refusal(
-        "label",
-        lambda given: given.label != "" and not given.dataset.startswith("csv:"),
+    *_only_with(
+        ("label", "drop_columns", "categorical", "missing", "group"),
+        lambda given: given.dataset.startswith(TABLES),
+        "works only with --dataset csv:PATH, parquet:PATH and openml:NAME",
+    ),
+    *_only_with(
+        ("test_csv",),
+        lambda given: given.dataset.startswith("csv:"),
         "works only with --dataset csv:PATH",
+    ),
+    *_only_with(
+        ("image_size", "color_mode"),
+        lambda given: given.dataset.startswith("images:"),
+        "works only with --dataset images:DIR",
+    ),
+    Refusal(
+        "time_ordered",
+        lambda given: given.time_ordered == "yes" and given.group != "",
+        "does not go with --group: one or the other says where a row belongs",
+    ),
+    *_only_with(
+        ("hidden", "activation", "dropout"),
+        lambda given: given.model in ("mlp", "cnn"),
+        "works only with --model mlp and cnn; the others have layers of their own",
+    ),
+    Refusal(
+        "class_weights",
+        lambda given: given.class_weights != "none" and given.augmentation in ("mixup", "cutmix"),
+        "does not go with --augmentation mixup and cutmix, whose rows belong to two classes",
     ),
     Refusal(
         "precision",
@@ -58,7 +100,7 @@ REFUSALS = (
     ),
     Refusal(
         "augmentation",
-        lambda given: given.augmentation == "random",
+        lambda given: given.augmentation == "random" and given.dataset.startswith(TABLES),
         "flips, rotations and zooms need images, and this dataset is a table; take mixup or cutmix",
     ),
     Refusal(

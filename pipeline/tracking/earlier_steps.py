@@ -1,17 +1,16 @@
 """What earlier steps left in a run, for the steps that follow."""
 
-import io
-import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlflow
-import numpy as np
 from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 
-from pipeline.tracking.paths import DATASET, INDICES, MODEL, SCALER
+from pipeline.tracking.paths import MODEL, PARTITION
 from pipeline.tracking.store import RecordedRun, ready_client, recorded
 from steps import configuration as configurations
 from steps.configuration import Configuration
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     import keras
 
     from steps.partition import Partition
-    from steps.preprocess import Table
+    from steps.preprocess import Dataset
 
 
 class EarlierSteps:
@@ -63,19 +62,20 @@ class EarlierSteps:
             raise InputError("--run-id", self.run_id, problem)
         return configurations.parse({name: parameters[name] for name in configurations.FIELDS})
 
-    def require_same_data(self, table: "Table") -> None:
+    def require_same_data(self, dataset: "Dataset") -> None:
         """Make sure that the dataset is still the one that the run began with.
 
         Raises:
             InputError: the preprocess step is missing, or the data have changed since.
         """
-        self._read(DATASET, "preprocess")
-        known = self.recorded().tags["dataset_digest"]
-        if known != table.digest:
+        known = self.recorded().tags.get("dataset_digest")
+        if known is None:
+            raise self._step_is_missing("preprocess")
+        if known != dataset.digest:
             problem = (
-                f"has changed since the run preprocessed it ({known} then, {table.digest} now)"
+                f"has changed since the run preprocessed it ({known} then, {dataset.digest} now)"
             )
-            raise InputError("--dataset", table.source, problem)
+            raise InputError("--dataset", dataset.source, problem)
 
     def partition(self) -> "Partition":
         """What the partition step left.
@@ -83,18 +83,12 @@ class EarlierSteps:
         Raises:
             InputError: the partition step is missing.
         """
-        from steps.partition import Partition, Scaler
+        from steps.partition import Partition
 
-        indices = np.load(io.BytesIO(self._read(INDICES, "partition")), allow_pickle=False)
-        scaler = json.loads(self._read(SCALER, "partition"))
-        return Partition(
-            train=indices["train"],
-            validation=indices["validation"],
-            test=indices["test"],
-            scaler=Scaler(np.array(scaler["center"]), np.array(scaler["scale"])),
-        )
+        with self._artifacts(PARTITION, "partition") as folder:
+            return Partition.load(folder)
 
-    def model(self) -> "keras.Sequential":
+    def model(self) -> "keras.Model":
         """What the train step left.
 
         Raises:
@@ -107,12 +101,15 @@ class EarlierSteps:
         except MlflowException:
             raise self._step_is_missing("train") from None
 
-    def _read(self, path: str, step: str) -> bytes:
+    @contextmanager
+    def _artifacts(self, path: str, step: str) -> Iterator[Path]:
+        """A file or folder of the run, for as long as the block lasts."""
         with tempfile.TemporaryDirectory() as folder:
             try:
-                return Path(self._client.download_artifacts(self.run_id, path, folder)).read_bytes()
+                downloaded = self._client.download_artifacts(self.run_id, path, folder)
             except (MlflowException, OSError):
                 raise self._step_is_missing(step) from None
+            yield Path(downloaded)
 
     def _step_is_missing(self, step: str) -> InputError:
         problem = f"has nothing from the {step} step; run that first"

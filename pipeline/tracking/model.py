@@ -1,43 +1,132 @@
-"""How the Keras model is kept in MLflow."""
+"""How the Keras model is kept in MLflow, and how it comes back to classify rows."""
 
-import json
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from pipeline import serving
+from pipeline.serving import Interface
+from pipeline.tracking.earlier_steps import EarlierSteps
 from pipeline.tracking.paths import MODEL
+from steps.errors import InputError
+from steps.outcome import Outcome
 
 if TYPE_CHECKING:
     import keras
 
-    from steps.preprocess import Table
+    from steps.preprocess import Dataset
+
+ARRAYS = ("npz:", "npy:")
+"""How the source of a dataset begins that is an array, even if its rows are those of a table."""
+
+EXAMPLE_ROWS = 3
+EXAMPLE_NUMBERS = 1 << 13
+"""At most, in the example of a row: MLflow writes it as text, twice."""
+
+DATA = "data"
+"""Where MLflow's TensorFlow flavor keeps the Keras model."""
 
 
-def log_model(run_id: str, model: "keras.Model", table: "Table") -> None:
-    """Log `model`, which takes raw rows, with a signature, an example and its class names."""
-    import pandas as pd
-
+def log_model(run_id: str, model: "keras.Model", dataset: "Dataset") -> None:
+    """Log `model`, which takes raw rows, with a signature, an example and what serving needs."""
     mlflow.models.Model.log(
         None,
         _Flavor,
         name=MODEL,
         run_id=run_id,
         model=model,
-        input_example=pd.DataFrame(table.features[:3], columns=list(table.feature_names)),
-        class_names=table.class_names,
+        interface=_interface(dataset),
+        inputs=_inputs(dataset),
+        input_example=_example(dataset),
         # Would load the model and predict, a second for what the evaluate step does anyway.
         validate_serving_input=False,
     )
 
 
+@contextmanager
+def kept_model(run_id: str) -> Iterator[Path]:
+    """The folder that `serving.load_classifier` takes, for as long as the block lasts.
+
+    Raises:
+        InputError: there is no such run, or no model in it, or none that is of any use.
+    """
+    run = EarlierSteps(run_id).recorded()
+    if run.tags.get("outcome") == Outcome.DIVERGED:
+        raise InputError("--run-id", run_id, "its training diverged; there is no model to use")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{MODEL}", dst_path=folder)
+        except (MlflowException, OSError):
+            problem = "has nothing from the train step; run that first"
+            raise InputError("--run-id", run_id, problem) from None
+        if not Path(path, DATA, serving.INTERFACE_FILE).exists():
+            problem = "an earlier version kept its model, without the rows it takes; train it anew"
+            raise InputError("--run-id", run_id, problem)
+        yield Path(path, DATA)
+
+
+def _interface(dataset: "Dataset") -> Interface:
+    return Interface(
+        class_names=dataset.class_names,
+        columns={column.name: column.categories for column in dataset.columns},
+        row_shape=dataset.row_shape,
+        dtype="uint8" if dataset.features.dtype == np.uint8 else "float32",
+        image_shape=dataset.image_shape,
+    )
+
+
+def _has_named_columns(dataset: "Dataset") -> bool:
+    """Whether a row is asked for by name; the columns of an array are called by their places."""
+    return bool(dataset.columns) and not dataset.source.startswith(ARRAYS)
+
+
+def _inputs(dataset: "Dataset") -> Schema:
+    """Tensors rather than MLflow's column types, which refuse whole numbers read from a CSV."""
+    interface = _interface(dataset)
+    if not _has_named_columns(dataset):
+        return Schema([TensorSpec(np.dtype(interface.dtype), (-1, *interface.row_shape))])
+    return Schema(
+        [
+            TensorSpec(np.dtype(str if categories else np.float32), (-1,), name)
+            for name, categories in interface.columns.items()
+        ]
+    )
+
+
+def _example(dataset: "Dataset") -> "pd.DataFrame | npt.NDArray[Any] | None":
+    """The first rows as the user has them; None if they are too large to show."""
+    fitting = EXAMPLE_NUMBERS // int(np.prod(dataset.row_shape))
+    rows = np.asarray(dataset.features[: min(EXAMPLE_ROWS, fitting)])
+    if not fitting:
+        return None
+    if not _has_named_columns(dataset):
+        return rows
+    columns: dict[str, Any] = {}
+    first = 0
+    for column in dataset.columns:
+        block = rows[:, first : first + len(column.feature_names)]
+        first += block.shape[1]
+        columns[column.name] = (
+            [column.categories[row.argmax()] if row.any() else None for row in block == 1]
+            if column.categories
+            else block[:, 0]
+        )
+    return pd.DataFrame(columns)
+
+
 class _Flavor:
-    """MLflow's TensorFlow flavor, with rows of named columns as its signature.
+    """MLflow's TensorFlow flavor, with raw rows as its signature and class names in its answers.
 
     MLflow's own ``log_model`` signs a Keras model with one float32 tensor, with which ``mlflow
     models predict`` refuses a CSV, and its probabilities come without the names of the classes.
@@ -48,29 +137,24 @@ class _Flavor:
         path: str,
         mlflow_model: mlflow.models.Model,
         model: "keras.Model",
+        interface: Interface,
+        inputs: Schema,
         input_example: Any,
-        class_names: Sequence[str],
         **_: Any,
     ) -> None:
         """Called by ``mlflow.models.Model.log``; `path` is the folder to write."""
-
-        def tensor(shape: tuple[int, ...], name: str | None = None) -> TensorSpec:
-            return TensorSpec(np.dtype(np.float32), (-1, *shape), name)
-
-        outputs = Schema([tensor(model.output_shape[1:])])
+        probabilities = TensorSpec(np.dtype(np.float32), (-1, len(interface.class_names)))
         mlflow.tensorflow.save_model(
             model,
             path,
             mlflow_model=mlflow_model,
-            signature=ModelSignature(Schema([tensor(model.input_shape[1:])]), outputs),
+            signature=ModelSignature(inputs, Schema([probabilities])),
             input_example=input_example,
-            code_paths=[str(Path(__file__).parents[1] / "serving.py")],
+            code_paths=[serving.__file__],
             pip_requirements=[
                 f"{name}=={version(name)}" for name in ("mlflow", "tensorflow", "keras", "pandas")
             ],
         )
-        Path(path, "data", "class_names.json").write_text(json.dumps(class_names), "utf-8")
-        columns = Schema([tensor((), name) for name in input_example.columns])
-        mlflow_model.signature = ModelSignature(columns, outputs)
+        interface.save(Path(path, DATA))
         mlflow_model.flavors["python_function"]["loader_module"] = "serving"
         mlflow_model.save(str(Path(path, "MLmodel")))

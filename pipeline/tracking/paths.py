@@ -1,8 +1,8 @@
 """Where things lie among the artifacts of a run."""
 
 DATASET = "preprocess/dataset.json"
-INDICES = "partition/indices.npz"
-SCALER = "partition/scaler.json"
+PARTITION = "partition"
+USER_MODEL = "train/model"
 CURVES = "train/curves.html"
 BATCH_LOSSES = "train/batch_losses.npz"
 LR_CURVE = "find_lr/curve.html"

@@ -28,9 +28,9 @@ from pipeline.tracking.paths import (
     CONFUSION_MATRIX,
     CURVES,
     DATASET,
-    INDICES,
     LR_CURVE,
-    SCALER,
+    PARTITION,
+    USER_MODEL,
 )
 from pipeline.tracking.project_run import PROJECT_TAGS
 from pipeline.tracking.store import RecordedRun, recorded
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from energy.hardware import Hardware
     from steps.evaluate import Evaluation
     from steps.partition import Partition
-    from steps.preprocess import Table
+    from steps.preprocess import Dataset
     from steps.quantize import Quantization
     from steps.train import Epoch, Training
     from steps.train.find_lr import LearningRateCurve
@@ -74,9 +74,16 @@ class RunLog:
         self._delivery: threading.Thread | None = None
 
     @classmethod
-    def start(cls, experiment_id: str, configuration: Configuration, name: str = "") -> Self:
+    def start(
+        cls,
+        experiment_id: str,
+        configuration: Configuration,
+        name: str = "",
+        further_tags: Mapping[str, str] | None = None,
+    ) -> Self:
         """Open a new run of `configuration`, called by its name unless told otherwise."""
         tags = {**resolve_tags(), **PROJECT_TAGS, "config_id": configuration.config_id}
+        tags |= further_tags or {}
         run = MlflowClient().create_run(
             experiment_id, tags=tags, run_name=name or configuration.run_name
         )
@@ -88,7 +95,7 @@ class RunLog:
     def __enter__(self) -> Self:
         """The run is at work until the block ends."""
         self._journal.begin(mlflow.get_tracking_uri())
-        mlflow.start_run(run_id=self.run_id)
+        mlflow.start_run(run_id=self.run_id, nested=True)
         try:
             parameters = [Param(*item) for item in self._parameters.items()]
             self._client.log_batch(self.run_id, params=parameters)
@@ -124,49 +131,51 @@ class RunLog:
             self._tags({"outcome": Outcome.FAILED})
         self.describe()
 
-    def preprocessed(self, table: "Table") -> None:
-        """The dataset as MLflow's dataset input, and what identifies it."""
-        source = mlflow.data.code_dataset_source.CodeDatasetSource({"dataset": table.source})
-        dataset = mlflow.data.from_numpy(
-            table.features,
-            targets=table.labels,
+    def preprocessed(self, dataset: "Dataset") -> None:
+        """The dataset as MLflow's dataset input, what identifies it, and how it was read."""
+        source = mlflow.data.code_dataset_source.CodeDatasetSource({"dataset": dataset.source})
+        entity = mlflow.data.from_numpy(
+            dataset.features,
+            targets=dataset.labels,
             source=source,
-            name=table.source,
-            digest=table.digest,
-        )
+            name=dataset.source,
+            digest=dataset.digest,
+        )._to_mlflow_entity()
         context = InputTag("mlflow.data.context", "training")
-        self._client.log_inputs(self.run_id, [DatasetInput(dataset._to_mlflow_entity(), [context])])
-        self._tags({"dataset_digest": table.digest})
+        self._client.log_inputs(self.run_id, [DatasetInput(entity, [context])])
+        counts = np.bincount(dataset.labels)
+        self._tags(
+            {
+                "dataset_digest": dataset.digest,
+                "dataset.rows": f"{len(dataset.labels)} of shape {dataset.row_shape}",
+                "dataset.classes": f"{len(counts)}, of {counts.min()} to {counts.max()} rows",
+            }
+        )
         summary = {
-            "source": table.source,
-            "digest": table.digest,
-            "rows": len(table.labels),
-            "rows_per_class": dict(
-                zip(table.class_names, np.bincount(table.labels).tolist(), strict=True)
-            ),
-            "features": list(table.feature_names),
-            "columns_left_out": list(table.left_out),
+            "source": dataset.source,
+            "digest": dataset.digest,
+            "rows": len(dataset.labels),
+            "row_shape": dataset.row_shape,
+            "published_test_rows": dataset.test_rows,
+            "rows_per_class": dict(zip(dataset.class_names, counts.tolist(), strict=True)),
+            "features": dataset.feature_names,
+            **dataset.facts,
         }
         self._client.log_dict(self.run_id, summary, DATASET)
 
     def partitioned(self, partition: "Partition") -> None:
-        """The row indices of the parts, and the scaler."""
-        buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer,
-            train=partition.train,
-            validation=partition.validation,
-            test=partition.test,
-        )
-        self._artifact(INDICES, buffer.getvalue())
-        scaler = {
-            "center": partition.scaler.center.tolist(),
-            "scale": partition.scaler.scale.tolist(),
-        }
-        self._client.log_dict(self.run_id, scaler, SCALER)
+        """The row indices of the parts, the scaler, and the rows that are in two parts."""
+        with tempfile.TemporaryDirectory() as folder:
+            partition.save(Path(folder))
+            self._client.log_artifacts(self.run_id, folder, PARTITION)
+        self._tags({"dataset.parts": partition.described()})
 
-    def training_begins(self, carbon: "Carbon", hardware: "Hardware") -> None:
-        """Where it is measured, and with which carbon intensity."""
+    def training_begins(
+        self, carbon: "Carbon", hardware: "Hardware", model_file: Path | None
+    ) -> None:
+        """Where it is measured, with which carbon intensity, and the user's own model if any."""
+        if model_file is not None:
+            self._client.log_artifact(self.run_id, str(model_file), USER_MODEL)
         before = self.recorded()
         if "outcome" in before.tags:
             self._client.delete_tag(self.run_id, "outcome")
@@ -221,7 +230,7 @@ class RunLog:
         self._delivered = len(entries)
 
     def trained(
-        self, training: "Training", epochs: Sequence["Epoch"], target: float, table: "Table"
+        self, training: "Training", epochs: Sequence["Epoch"], target: float, dataset: "Dataset"
     ) -> None:
         """What training cost and how it ended, its curves as a figure, and the model."""
         self._figures(points.spent(training.epochs, training.measurement))
@@ -244,12 +253,14 @@ class RunLog:
             }
         )
         losses = training.report.batch_losses
-        self._page(figures.training_card(epochs, losses, target), CURVES)
         if losses is not None:
             buffer = io.BytesIO()
             np.savez_compressed(buffer, batch_losses=losses.astype(np.float32))
             self._artifact(BATCH_LOSSES, buffer.getvalue())
-        log_model(self.run_id, training.model, table)
+        if training.outcome is Outcome.CAPPED:
+            return
+        self._page(figures.training_card(epochs, losses, target), CURVES)
+        log_model(self.run_id, training.model, dataset)
 
     def found_lr(self, curve: "LearningRateCurve", measurement: "Measurement") -> None:
         """The learning rate that the range test chose, its curve, and what it cost."""

@@ -1,134 +1,183 @@
-"""Preprocess: read a dataset, check it, and make numbers of it."""
+"""Tables: which column of a sheet is what, and the dataset that they make."""
 
-import csv
-import hashlib
-import io
-import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn import datasets
 
-from steps.errors import InputError, one_line
-
-BUNDLED: dict[str, Callable[[], object]] = {
-    "breast_cancer": datasets.load_breast_cancer,
-    "digits": datasets.load_digits,
-    "iris": datasets.load_iris,
-    "wine": datasets.load_wine,
-}
-PARTS = 3
+from steps.configuration import Configuration
+from steps.errors import InputError
+from steps.preprocess.csv_file import CsvFile, open_csv
+from steps.preprocess.dataset import Column, Dataset
+from steps.preprocess.files import readable
+from steps.preprocess.sheet import Sheet, classes, numbers, read_parquet
 
 
 @dataclass(frozen=True)
-class Table:
-    """A checked dataset.
+class Roles:
+    """Which column is what; all others are features of numbers.
 
     Attributes:
-        source: as the user named it, such as ``digits`` or ``csv:data/rows.csv``.
-        features: raw values, shape (rows, features), float64, finite.
-        labels: class of each row as an index into `class_names`, shape (rows,), int64.
-        feature_names: one per column of `features`.
-        class_names: sorted; numbers by value, text by letter.
-        left_out: columns of the file that are no features: nameless ones that number its rows.
+        label: holds the class.
+        group: holds the group; None if no column does.
+        dropped: are left out.
+        categorical: hold categories; None for each that holds a text.
     """
 
-    source: str
-    features: npt.NDArray[np.float64]
-    labels: npt.NDArray[np.int64]
-    feature_names: tuple[str, ...]
-    class_names: tuple[str, ...]
-    left_out: tuple[str, ...] = ()
+    label: str
+    group: str | None
+    dropped: tuple[str, ...]
+    categorical: tuple[str, ...] | None
 
-    @property
-    def digest(self) -> str:
-        """Short hash of what training can see: features, labels and class names."""
-        content = hashlib.sha256(self.features.tobytes())
-        content.update(self.labels.tobytes())
-        content.update("\0".join(self.class_names).encode())
-        return content.hexdigest()[:12]
+    @classmethod
+    def of(cls, configuration: Configuration, columns: Sequence[str], label: str = "") -> Self:
+        """As the user typed them, by name or else by position.
+
+        Args:
+            configuration: what the user typed.
+            columns: that there are.
+            label: where the user named none.
+
+        Raises:
+            InputError: no such column, or it is two things at once.
+        """
+        label = _named("--label", configuration.label or label or columns[-1], columns)
+        taken = {label: "the label"}
+        groups = _each("--group", configuration.group, columns, taken, "the group")
+        group = groups[0] if groups else None
+        dropped = _each("--drop-columns", configuration.drop_columns, columns, taken, "left out")
+        if configuration.categorical == "auto":
+            return cls(label, group, dropped, None)
+        typed = configuration.categorical
+        categorical = _each("--categorical", typed, columns, taken, "categorical")
+        return cls(label, group, dropped, categorical)
 
 
-def preprocess(dataset: str, label: str = "") -> Table:
-    """Read and check a dataset.
+def _each(
+    option: str, typed: str, columns: Sequence[str], taken: dict[str, str], role: str
+) -> tuple[str, ...]:
+    texts = [typed] if option == "--group" else typed.split(",")
+    named = tuple(_named(option, text, columns) for text in texts if text)
+    for name in named:
+        if name in taken:
+            raise InputError(option, typed, f"column {name} is {taken[name]} already")
+        taken[name] = role
+    return named
+
+
+def _named(option: str, text: str, columns: Sequence[str]) -> str:
+    if text in columns:
+        return text
+    if text.isdecimal() and int(text) < len(columns):
+        return columns[int(text)]
+    named = ", ".join(columns[:8]) + (", …" if len(columns) > 8 else "")
+    problem = f"no such column; the file has {named} (or positions 0 to {len(columns) - 1})"
+    raise InputError(option, text, problem)
+
+
+def csv_files(configuration: Configuration) -> tuple[Path, ...]:
+    """The file of the dataset, and that of its test part; both look like CSV."""
+    return tuple(file.path for file in _csv_files(configuration))
+
+
+def _csv_files(configuration: Configuration) -> list[CsvFile]:
+    # A name that was typed and stands in the first row makes it a header, even if all is text.
+    label = configuration.label
+    named = [label] if label and not label.isdecimal() else []
+    path = Path(configuration.dataset.removeprefix("csv:"))
+    main = open_csv("--dataset", configuration.dataset, path, named)
+    if not configuration.test_csv:
+        return [main]
+    expected = main.columns if main.has_header else ()
+    typed = configuration.test_csv
+    test = open_csv("--test-csv", typed, Path(typed), expected)
+    if test.columns != main.columns:
+        raise InputError("--test-csv", typed, _difference(test.columns, main.columns))
+    return [main, test]
+
+
+def _difference(columns: Sequence[str], expected: Sequence[str]) -> str:
+    if len(columns) != len(expected):
+        return f"has {len(columns)} columns, --dataset has {len(expected)}"
+    pairs = enumerate(zip(columns, expected, strict=True))
+    place, (name, other) = next((place, pair) for place, pair in pairs if pair[0] != pair[1])
+    return f"column {place} is {name} in its header, and {other} in that of --dataset"
+
+
+def read_csv_table(configuration: Configuration) -> Dataset:
+    """``csv:PATH``, with the rows of ``--test-csv`` at the end."""
+    files = _csv_files(configuration)
+    roles = Roles.of(configuration, files[0].columns)
+    sheets = [file.read(roles.categorical or ()) for file in files]
+    return dataset_of(configuration, sheets, roles)
+
+
+def parquet_files(configuration: Configuration) -> tuple[Path, ...]:
+    """The file of the dataset."""
+    typed = configuration.dataset
+    return (readable("--dataset", typed, Path(typed.removeprefix("parquet:"))),)
+
+
+def read_parquet_table(configuration: Configuration) -> Dataset:
+    """``parquet:PATH``."""
+    (path,) = parquet_files(configuration)
+    sheet = read_parquet("--dataset", configuration.dataset, path)
+    return dataset_of(configuration, [sheet], Roles.of(configuration, list(sheet.cells.columns)))
+
+
+def dataset_of(configuration: Configuration, sheets: Sequence[Sheet], roles: Roles) -> Dataset:
+    """The dataset that sheets make.
 
     Args:
-        dataset: the name of a dataset that comes with scikit-learn, or ``csv:PATH``.
-        label: column of the CSV that holds the class, by name or by position from 0;
-            empty for the last one.
+        configuration: says what becomes of missing cells.
+        sheets: one, or a second of the same columns with the test part. Categories are those of
+            the first: testing meets new ones as prediction does.
+        roles: of the columns.
 
     Raises:
-        InputError: unknown dataset, unreadable file, missing label column, a cell that is no
-            number, fewer than two classes, or a class with fewer rows than there are parts.
+        InputError: nothing is left, or a cell is not what it should be.
     """
-    if dataset in BUNDLED:
-        table = _bundled(dataset)
-    elif dataset.startswith("csv:"):
-        table = _from_csv(dataset, label)
-    else:
-        allowed = f"choose one of {', '.join(BUNDLED)} or csv:PATH"
-        raise InputError("--dataset", dataset, allowed)
-    _check_classes(table)
-    return table
-
-
-def _bundled(name: str) -> Table:
-    bunch = BUNDLED[name]()
-    return Table(
-        source=name,
-        features=np.asarray(bunch.data, np.float64),  # type: ignore[attr-defined]
-        labels=np.asarray(bunch.target, np.int64),  # type: ignore[attr-defined]
-        feature_names=tuple(map(str, bunch.feature_names)),  # type: ignore[attr-defined]
-        class_names=tuple(map(str, bunch.target_names)),  # type: ignore[attr-defined]
+    columns, row_numbers = _columns(sheets[0], roles)
+    rows = [_Rows.of(sheet, columns, roles, configuration.missing) for sheet in sheets]
+    features = np.concatenate([each.features for each in rows]) if rows[1:] else rows[0].features
+    answers = pd.concat([each.answers for each in rows])
+    groups = pd.concat([each.groups for each in rows])
+    class_names, labels = classes(answers.to_numpy())
+    facts: dict[str, Any] = {"columns_left_out": row_numbers}
+    if configuration.missing == "drop":
+        facts["rows_dropped"] = sum(len(sheet.cells) for sheet in sheets) - len(labels)
+    if configuration.missing == "median":
+        facts["missing_cells"] = _missing_cells(features, columns)
+    return Dataset(
+        source=configuration.dataset,
+        features=features,
+        labels=labels,
+        class_names=class_names,
+        columns=columns,
+        test_rows=len(rows[1].features) if rows[1:] else 0,
+        groups=pd.factorize(groups)[0].astype(np.int64) if roles.group is not None else None,
+        facts=facts,
     )
 
 
-def _from_csv(dataset: str, label: str) -> Table:
-    path = Path(dataset.removeprefix("csv:"))
-    delimiter, has_header = _layout(dataset, path)
-    try:
-        frame = pd.read_csv(
-            path,
-            sep=delimiter,
-            header=0 if has_header else None,
-            skipinitialspace=True,
-            float_precision="round_trip",
-            low_memory=False,
-        )
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(
-            "--dataset", dataset, f"is not a readable CSV: {one_line(error)}"
-        ) from None
-    frame.columns = frame.columns.map(str)
-    if frame.empty:
-        raise InputError("--dataset", dataset, "has no rows")
-
-    label_column = _label_column(frame, label)
-    line_of = partial(_line_of, path, delimiter, has_header)
-    answers = frame.pop(label_column)
-    if answers.isna().any():
-        row = line_of(int(np.flatnonzero(answers.isna())[0]))
-        raise InputError("--dataset", dataset, f"column {label_column}, row {row}: no label")
-    row_numbers = [name for name in frame.columns if _numbers_the_rows(frame[name])]
-    frame = frame.drop(columns=row_numbers)
-    if frame.columns.empty:
-        raise InputError("--dataset", dataset, "has no column beside the label")
-    classes, labels = np.unique(answers.to_numpy(), return_inverse=True)
-    return Table(
-        source=dataset,
-        features=_numbers(frame, dataset, line_of),
-        labels=labels.astype(np.int64),
-        feature_names=tuple(frame.columns),
-        class_names=tuple(map(str, classes)),
-        left_out=tuple(row_numbers),
-    )
+def _columns(sheet: Sheet, roles: Roles) -> tuple[tuple[Column, ...], list[str]]:
+    """The features, and what is left out of them although nobody said so."""
+    cells = sheet.cells
+    taken = {roles.label, roles.group, *roles.dropped}
+    names = [name for name in cells.columns if name not in taken]
+    row_numbers = [name for name in names if _numbers_the_rows(cells[name])]
+    names = [name for name in names if name not in row_numbers]
+    if not names:
+        raise sheet.refusal("has no column beside the label")
+    categorical = roles.categorical
+    if categorical is None:
+        categorical = tuple(name for name in names if _has_text(cells[name]))
+    columns = (Column(n, sheet.categories(n) if n in categorical else ()) for n in names)
+    return tuple(columns), row_numbers
 
 
 def _numbers_the_rows(column: "pd.Series[Any]") -> bool:
@@ -142,106 +191,41 @@ def _numbers_the_rows(column: "pd.Series[Any]") -> bool:
     return nameless and any(np.array_equal(column, rows + first) for first in (0, 1))
 
 
-def _layout(dataset: str, path: Path) -> tuple[str, bool]:
-    """Delimiter, and whether the first row names the columns."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            sample = "".join(file.readline(1 << 20) for _ in range(20))
-    except OSError as error:
-        problem = f"cannot be read ({(error.strerror or str(error)).lower()})"
-        raise InputError("--dataset", dataset, problem) from None
-    except UnicodeDecodeError:
-        raise InputError("--dataset", dataset, "is not a text file in UTF-8") from None
-    try:
-        # A delimiter that is none leaves one cell in some row, if not in each.
-        tables = {delimiter: _cells(sample, delimiter) for delimiter in ",;\t|"}
-    except csv.Error as error:
-        raise InputError(
-            "--dataset", dataset, f"is not a readable CSV: {one_line(error)}"
-        ) from None
-    delimiter = max(tables, key=lambda each: min(map(len, tables[each]), default=0))
-    rows = tables[delimiter]
-    if not rows:
-        raise InputError("--dataset", dataset, "has no rows")
-    return delimiter, _is_header(rows[0], rows[1:])
+def _has_text(cells: "pd.Series[Any]") -> bool:
+    return bool((np.isnan(numbers(cells)) & ~cells.isna().to_numpy()).any())
 
 
-def _cells(sample: str, delimiter: str) -> list[list[str]]:
-    lines = io.StringIO(sample, newline="")
-    return [row for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True) if row]
+@dataclass(frozen=True)
+class _Rows:
+    """Of one sheet: features (rows, features), the class of each row, and its group."""
+
+    features: npt.NDArray[np.float64]
+    answers: "pd.Series[Any]"
+    groups: "pd.Series[Any]"
+
+    @classmethod
+    def of(cls, sheet: Sheet, columns: Sequence[Column], roles: Roles, missing: str) -> Self:
+        answers = sheet.cells[roles.label]
+        # Without groups each row could be in any: the labels stand in, and are not looked at.
+        groups = sheet.cells[roles.group] if roles.group is not None else answers
+        if missing != "drop":
+            for cells, meaning in ((answers, "label"), (groups, "group")):
+                if cells.isna().any():
+                    row = int(cells.isna().to_numpy().argmax())
+                    raise sheet.refusal_of_cell(str(cells.name), row, f"no {meaning}")
+            return cls(sheet.encoded(columns, allow_missing=missing == "median"), answers, groups)
+        features = sheet.encoded(columns, allow_missing=True)
+        keys = (answers.isna() | groups.isna()).to_numpy()
+        whole = ~(np.isnan(features).any(axis=1) | keys)
+        if not whole.any():
+            raise sheet.refusal("has no row without a missing cell; see --drop-columns")
+        return cls(features[whole], answers[whole], groups[whole])
 
 
-def _is_header(first: list[str], others: list[list[str]]) -> bool:
-    numbers = [cell for cell in first if _is_number(cell) and math.isfinite(float(cell))]
-    counted = [str(i) for i in range(len(numbers) + 1)]
-    # A header may number its columns, from 0 or 1. Any other number belongs to a row of data,
-    # whatever else is in that row: it must not vanish as a header.
-    if numbers not in (counted[:-1], counted[1:]):
-        return False
-    if not others or len(numbers) == len(first):
-        return True
-    # A column that is a number everywhere but in the first row was named there.
-    return any(
-        not _is_number(cell)
-        and any(column < len(row) for row in others)
-        and all(_is_number(row[column]) for row in others if column < len(row) and row[column])
-        for column, cell in enumerate(first)
-    )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _label_column(frame: pd.DataFrame, label: str) -> str:
-    columns = list(frame.columns)
-    if not label:
-        return columns[-1]
-    if label in columns:
-        return label
-    if label.isdecimal() and int(label) < len(columns):
-        return columns[int(label)]
-    named = ", ".join(columns[:8]) + (", …" if len(columns) > 8 else "")
-    problem = f"no such column; the file has {named} (or positions 0 to {len(columns) - 1})"
-    raise InputError("--label", label, problem)
-
-
-def _line_of(path: Path, delimiter: str, has_header: bool, row: int) -> int:
-    """Line of the file, from 1, of a row of data, from 0: blank lines are lines, but no rows."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file, delimiter=delimiter)
-        lines = (reader.line_num for cells in reader if cells)
-        return next(islice(lines, row + has_header, None))
-
-
-def _numbers(
-    frame: pd.DataFrame, dataset: str, line_of: Callable[[int], int]
-) -> npt.NDArray[np.float64]:
-    columns = []
-    for name in frame.columns:
-        values = pd.to_numeric(frame[name], errors="coerce").to_numpy(np.float64, na_value=np.nan)
-        bad = np.flatnonzero(~np.isfinite(values))
-        if bad.size:
-            cell = frame[name].iloc[bad[0]]
-            told = f"{str(cell)!r}, not a finite number"
-            found = "an empty cell or NaN" if pd.isna(cell) else told
-            problem = f"column {name}, row {line_of(bad[0])}: {found}"
-            raise InputError("--dataset", dataset, problem)
-        columns.append(values)
-    return np.column_stack(columns)
-
-
-def _check_classes(table: Table) -> None:
-    if len(table.class_names) < 2:
-        only = f"all {len(table.labels)} rows are of class {table.class_names[0]}"
-        raise InputError("--dataset", table.source, f"needs two classes or more; {only}")
-    counts = np.bincount(table.labels, minlength=len(table.class_names))
-    smallest = int(counts.argmin())
-    if counts[smallest] < PARTS:
-        name, rows = table.class_names[smallest], counts[smallest]
-        problem = f"class {name} has {rows} rows, fewer than the {PARTS} parts; is this the label?"
-        raise InputError("--dataset", table.source, problem)
+def _missing_cells(features: npt.NDArray[np.float64], columns: Sequence[Column]) -> dict[str, int]:
+    """How many each column has, of those that have any."""
+    counts, place = {}, 0
+    for column in columns:
+        counts[column.name] = int(np.isnan(features[:, place]).sum())
+        place += len(column.feature_names)
+    return {name: count for name, count in counts.items() if count}

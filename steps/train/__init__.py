@@ -8,25 +8,36 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
+from sklearn.utils.class_weight import compute_class_weight
 
 from energy import EnergyMeter, Measurement
 from steps.configuration import Configuration
 from steps.errors import InputError
 from steps.outcome import Outcome
 from steps.partition import Partition
-from steps.preprocess import Table
+from steps.preprocess import Dataset
+from steps.scaling import ScaledRows
 from steps.train.augment import augmentation, mixes_labels
 from steps.train.cost import Cost, Stopwatch, compilation_of
 from steps.train.epochs import Epoch, EpochRecorder, Record
 from steps.train.find_lr import LearningRateCurve, find_lr
 from steps.train.fit import FitReport, fit_in_graph
+from steps.train.giving_up import GiveUp, GivingUp, Progress
 from steps.train.model import build_classifier, with_scaler
 from steps.train.optimizer import build_optimizer
 from steps.train.precision import precision, slow_here
 from steps.train.reuse import GraphCache
 from steps.train.rule import TrainToAccuracy
 
-__all__ = ["Epoch", "TrainToAccuracy", "Training", "find_learning_rate", "train"]
+__all__ = [
+    "Epoch",
+    "GiveUp",
+    "Progress",
+    "TrainToAccuracy",
+    "Training",
+    "find_learning_rate",
+    "train",
+]
 
 BUILDING_LR = 0.001
 """Of an optimizer whose rate is about to be found: any number will do."""
@@ -51,7 +62,7 @@ class Training:
         caution: something that the user should know of the combination, or empty.
     """
 
-    model: keras.Sequential
+    model: keras.Model
     outcome: Outcome
     stopped_early: bool
     epochs: int
@@ -66,24 +77,32 @@ class Training:
 
 @dataclass(frozen=True)
 class Rows:
-    """Scaled rows and labels of the parts that training may see."""
+    """Rows and labels of the parts that training may see; the rows are scaled as they are used."""
 
-    train_x: npt.NDArray[np.float32]
+    train_x: ScaledRows
     train_y: npt.NDArray[np.int64]
-    validation_x: npt.NDArray[np.float32]
+    validation_x: ScaledRows
     validation_y: npt.NDArray[np.int64]
     classes: int
 
     @classmethod
-    def of(cls, table: Table, partition: Partition) -> "Rows":
-        """Scale the rows of the training and validation parts."""
+    def of(cls, dataset: Dataset, partition: Partition) -> "Rows":
+        """Those of the training and validation parts."""
         return cls(
-            partition.scaler.transform(table.features[partition.train]),
-            table.labels[partition.train],
-            partition.scaler.transform(table.features[partition.validation]),
-            table.labels[partition.validation],
-            len(table.class_names),
+            partition.scaled("train", dataset),
+            dataset.labels[partition.train],
+            partition.scaled("validation", dataset),
+            dataset.labels[partition.validation],
+            len(dataset.class_names),
         )
+
+    def class_weights(self, configuration: Configuration) -> dict[int, float] | None:
+        """By class index; None where all rows count alike."""
+        if configuration.class_weights == "none":
+            return None
+        classes = np.arange(self.classes)
+        weights = compute_class_weight(configuration.class_weights, classes=classes, y=self.train_y)
+        return dict(enumerate(weights.tolist()))
 
     def batch_size(self, configuration: Configuration) -> int:
         """Rows per gradient step: at most all of them."""
@@ -93,44 +112,49 @@ class Rows:
 
 
 def train(
-    table: Table,
+    dataset: Dataset,
     partition: Partition,
     configuration: Configuration,
     meter: EnergyMeter,
     record: Record = lambda epochs: None,
+    give_up: GiveUp | None = None,
 ) -> Training:
     """Train until `TrainToAccuracy` is content or the budget of epochs is spent.
 
     Args:
-        table: raw rows.
+        dataset: raw rows.
         partition: which rows train and validate, and how they are scaled.
         configuration: all hyperparameters.
         meter: measures the window ``training``.
         record: is handed the epochs as they are measured, at most twice a second, inside the
             window: keep it cheap.
+        give_up: is asked after each epoch whether to end here, as `Outcome.CAPPED`.
 
     Raises:
         InputError: ``--lr auto`` found no learning rate.
         ValueError: XLA was asked for and cannot compile the model.
     """
-    rows = Rows.of(table, partition)
+    rows = Rows.of(dataset, partition)
     warm_up()
     with precision(configuration.precision):
-        return _train(rows, partition, configuration, meter, record)
+        return _train(dataset, rows, partition, configuration, meter, record, give_up)
 
 
 def _train(
+    dataset: Dataset,
     rows: Rows,
     partition: Partition,
     configuration: Configuration,
     meter: EnergyMeter,
     record: Record,
+    give_up: GiveUp | None,
 ) -> Training:
-    classifier = build_classifier(configuration, rows.train_x.shape[1], rows.classes)
+    classifier = build_classifier(configuration, dataset)
     rule = TrainToAccuracy(configuration.target_accuracy, configuration.patience)
     early = _early_stopping(configuration)
     window = meter.begin("training")
     recorder = EpochRecorder(window, record)
+    giving_up = [GivingUp(rule, recorder, give_up)] if give_up is not None else []
     compiling = Stopwatch(window)
     try:
         finding_lr, rate = None, configuration.lr
@@ -147,8 +171,9 @@ def _train(
             validation_data=(rows.validation_x, validation_y),
             batch_size=rows.batch_size(configuration),
             epochs=configuration.max_epochs,
-            callbacks=[rule, *early, recorder],
+            callbacks=[rule, *early, *giving_up, recorder],
             shuffle_seed=configuration.seed,
+            class_weight=rows.class_weights(configuration),
             augment=augmentation(configuration.augmentation, rows.classes),
             jit_compile=configuration.jit_compile,
             compiling=compiling,
@@ -158,8 +183,8 @@ def _train(
         recorder.finish()
     compilation, is_shared = compilation_of(report, compiling.cost)
     return Training(
-        model=with_scaler(classifier, partition.scaler),
-        outcome=rule.outcome,
+        model=with_scaler(classifier, partition.scaler, dataset),
+        outcome=Outcome.CAPPED if any(each.gave_up for each in giving_up) else rule.outcome,
         stopped_early=any(callback.stopped_epoch > 0 for callback in early),
         epochs=len(report.epoch_times_s),
         measurement=window.measurement,
@@ -173,7 +198,7 @@ def _train(
 
 
 def find_learning_rate(
-    table: Table,
+    dataset: Dataset,
     partition: Partition,
     configuration: Configuration,
     meter: EnergyMeter,
@@ -182,7 +207,7 @@ def find_learning_rate(
     """The learning-rate range test for the model, optimizer and batch size of `configuration`.
 
     Args:
-        table: raw rows.
+        dataset: raw rows.
         partition: which rows train, and how they are scaled.
         configuration: its ``lr`` is not looked at.
         meter: measures the window ``find_lr``.
@@ -191,10 +216,10 @@ def find_learning_rate(
     Raises:
         InputError: no rate makes the loss fall.
     """
-    rows = Rows.of(table, partition)
+    rows = Rows.of(dataset, partition)
     warm_up()
     with precision(configuration.precision):
-        classifier = build_classifier(configuration, rows.train_x.shape[1], rows.classes)
+        classifier = build_classifier(configuration, dataset)
         with meter.window("find_lr") as window:
             curve = _find_lr(classifier, rows, configuration, **sweep)
     return curve, window.measurement
@@ -212,7 +237,7 @@ def warm_up() -> None:
 
 
 def _compile(
-    classifier: keras.Sequential, rows: Rows, configuration: Configuration, learning_rate: float
+    classifier: keras.Model, rows: Rows, configuration: Configuration, learning_rate: float
 ) -> None:
     steps = math.ceil(len(rows.train_y) / rows.batch_size(configuration))
     soft = mixes_labels(configuration.augmentation)
@@ -235,7 +260,7 @@ def _targets(
 
 
 def _find_lr(
-    classifier: keras.Sequential, rows: Rows, configuration: Configuration, **sweep: Any
+    classifier: keras.Model, rows: Rows, configuration: Configuration, **sweep: Any
 ) -> LearningRateCurve:
     _compile(classifier, rows, configuration, BUILDING_LR)
     train_y, _ = _targets(rows, configuration)

@@ -55,13 +55,17 @@ class EpochRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._energy_so_far_j: float | None = None
         self._recorded = 0
         self._last_lap: Measurement | None = None
-        self._epoch_began = self._last_reading = time.perf_counter()
+        self._epoch_began = time.perf_counter()
+        self.latest_reading: tuple[Measurement, float]
+        """Since the window's opening, and when by `time.perf_counter` it was taken; there from the
+        beginning of the training on."""
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """The first epoch begins now; what compilation took before is none of its energy."""
         self._window.lap()
-        self._energy_so_far_j = self._window.read().energy_j
-        self._epoch_began = self._last_reading = time.perf_counter()
+        reading = self._read()
+        self._energy_so_far_j = reading.energy_j
+        self._epoch_began = self.latest_reading[1]
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Note the epoch; settle all that are pending when a reading is due."""
@@ -71,10 +75,9 @@ class EpochRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         # The last epochs wait for the closed window: its edges are better than a look inside, and
         # their energies then add to its total.
         is_last = self.model.stop_training or epoch + 1 == self.params["epochs"]
-        if not is_last and now - self._last_reading >= SECONDS_BETWEEN_READINGS:
-            self._last_reading = now
+        if not is_last and now - self.latest_reading[1] >= SECONDS_BETWEEN_READINGS:
             lap = self._window.lap()
-            self._settle(self._window.read(), lap)
+            self._settle(self._read(), lap)
 
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
         """The last look inside the window; the epochs that it is about wait for its closing."""
@@ -83,6 +86,10 @@ class EpochRecorder(keras.callbacks.Callback):  # type: ignore[misc]
     def finish(self) -> None:
         """Settle what is pending when the window is closed, by its final measurement."""
         self._settle(self._window.measurement, self._last_lap)
+
+    def _read(self) -> Measurement:
+        self.latest_reading = self._window.read(), time.perf_counter()
+        return self.latest_reading[0]
 
     def _settle(self, reading: Measurement, lap: Measurement | None) -> None:
         """Share what `reading` has more than the last one among the pending epochs."""

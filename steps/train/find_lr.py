@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from steps.train.epoch_graph import Data
 from steps.train.lending import inner_optimizer
-from steps.train.rows import as_arrays, epoch_order
+from steps.train.rows import as_arrays, epoch_order, take
 
 DIVERGED = 4.0
 """The sweep ends where the loss is that many times its best, both averaged over the last few
@@ -104,7 +104,7 @@ def find_lr(
         raise ValueError(f"sma {sma}: must be 1 to {steps}, the number of steps")
     # Only the rows that the sweep sees need memory, however many there are.
     seen, places = np.unique(_batches(rows, batch_size, steps, seed), return_inverse=True)
-    data = tf.nest.map_structure(lambda part: tf.constant(np.asarray(part)[seen]), data)
+    data = tf.nest.map_structure(lambda part: tf.constant(take(part, seen)), data)
     order = tf.constant(places.reshape(steps, batch_size), tf.int32)
     rates = np.geomspace(start_lr, end_lr, steps)
 

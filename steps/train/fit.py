@@ -19,6 +19,7 @@ from steps.train.rows import (
     as_arrays,
     class_weights,
     epoch_order,
+    resident,
     resident_limit_bytes,
     size_bytes,
 )
@@ -146,7 +147,7 @@ def fit_in_graph(
         return _fit_streamed(
             model, plan, train, validation, epochs, callbacks, shuffle_seed, jit_compile, obstacle
         )
-    train, validation = tf.nest.map_structure(tf.convert_to_tensor, (train, validation))
+    train, validation = tf.nest.map_structure(resident, (train, validation))
     model._symbolic_build(data_batch=tf.nest.map_structure(lambda t: t[: plan.batch_size], train))
     key = graph_key(model, plan, train, validation, jit_compile)
     graphs = (cache.find(key) if key else None) or Graphs(Storage(model))

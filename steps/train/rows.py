@@ -10,6 +10,7 @@ import psutil
 import tensorflow as tf
 from tensorflow.python.client import device_lib
 
+from steps.scaling import ScaledRows
 from steps.train.epoch_graph import Data
 
 SHARE_OF_MEMORY = 0.5
@@ -21,7 +22,8 @@ def as_arrays(name: str, data: Data) -> tuple[Data, int]:
 
     Args:
         name: of the data, for messages.
-        data: (x, y) or (x, y, sample_weight), None for no weights.
+        data: (x, y) or (x, y, sample_weight), None for no weights. `ScaledRows` stay what they
+            are, to be scaled when it is known whether all of them fit in memory.
 
     Raises:
         ValueError: the parts have different numbers of rows, or none.
@@ -36,12 +38,22 @@ def as_arrays(name: str, data: Data) -> tuple[Data, int]:
 
 
 def _as_array(values: Any) -> Any:
-    array = values if tf.is_tensor(values) else np.asarray(values)
+    array = values if isinstance(values, tf.Tensor | ScaledRows) else np.asarray(values)
     floatx = keras.config.floatx()
     dtype = keras.backend.standardize_dtype(array.dtype)
     if not keras.backend.is_float_dtype(dtype) or dtype == floatx:
         return array
     return tf.cast(array, floatx) if tf.is_tensor(array) else array.astype(floatx)
+
+
+def resident(data: Any) -> tf.Tensor:
+    """An array, a tensor or `ScaledRows` as one tensor in memory."""
+    return data if tf.is_tensor(data) else tf.convert_to_tensor(np.asarray(data))
+
+
+def take(data: Any, rows: npt.NDArray[np.integer[Any]] | slice) -> npt.NDArray[Any]:
+    """Some rows of an array, a tensor or `ScaledRows`."""
+    return data[rows] if isinstance(data, ScaledRows) else np.asarray(data)[rows]
 
 
 def class_weights(y: Any, weights: Mapping[int, float]) -> npt.NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """`model.fit` over `tf.data`, for what one graph call cannot hold."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from steps.train.epoch_graph import Data, Plan
-from steps.train.rows import epoch_order
+from steps.train.epoch_graph import Augment, Data, Plan
+from steps.train.rows import epoch_order, take
 
 
 class Clock(keras.callbacks.Callback):  # type: ignore[misc]
@@ -58,8 +58,8 @@ def fit_streamed(
     Args:
         model: compiled.
         plan: sizes of an epoch.
-        train: training arrays.
-        validation: validation arrays; empty for none.
+        train: training arrays, or rows that are scaled as they are gathered.
+        validation: validation arrays or rows; empty for none.
         epochs: how many at most.
         callbacks: Keras'.
         shuffle_seed: of `epoch_order`.
@@ -74,8 +74,7 @@ def fit_streamed(
     try:
         model.fit(
             _batches(train, plan, shuffle_seed, clock),
-            validation_data=validation or None,
-            validation_batch_size=plan.validation_batch_size,
+            validation_data=_validation_batches(validation, plan) if validation else None,
             epochs=epochs,
             callbacks=[clock, *callbacks],
             shuffle=False,  # `epoch_order` does
@@ -87,32 +86,53 @@ def fit_streamed(
     return clock
 
 
+Order = Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], int]]
+"""Row numbers of each batch, the seed of its augmentation, and its number."""
+
+
 def _batches(data: Data, plan: Plan, shuffle_seed: int | None, clock: Clock) -> tf.data.Dataset:
     """The batches of the epoch that is under way whenever the dataset is gone through anew."""
-    arrays = [np.asarray(array) for array in tf.nest.flatten(data)]
 
-    def gathered(rows: npt.NDArray[np.int32]) -> list[npt.NDArray[Any]]:
-        return [array[rows] for array in arrays]
-
-    def order() -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], int]]:
+    def order() -> Order:
         permutation = epoch_order(plan.rows, shuffle_seed, clock.epoch)
         seed = np.array([shuffle_seed or 0, clock.epoch], np.int32)
         for index in range(plan.steps):
             yield permutation[index * plan.batch_size :][: plan.batch_size], seed, index
 
+    return _gathered(data, order, plan.steps, plan.augment)
+
+
+def _validation_batches(data: Data, plan: Plan) -> tf.data.Dataset:
+    def order() -> Order:
+        rows = np.arange(plan.validation_rows, dtype=np.int32)
+        for index in range(plan.validation_steps):
+            size = plan.validation_batch_size
+            yield rows[index * size :][:size], np.zeros(2, np.int32), index
+
+    return _gathered(data, order, plan.validation_steps, None)
+
+
+def _gathered(
+    data: Data, order: Callable[[], Order], steps: int, augment: Augment | None
+) -> tf.data.Dataset:
+    parts = tf.nest.flatten(data)
+
+    def gather(rows: npt.NDArray[np.int32]) -> list[npt.NDArray[Any]]:
+        return [take(part, rows) for part in parts]
+
     def batch(rows: tf.Tensor, seed: tf.Tensor, index: tf.Tensor) -> Data:
-        tensors = tf.numpy_function(gathered, [rows], [array.dtype for array in arrays])
-        for tensor, array in zip(tensors, arrays, strict=True):
-            tensor.set_shape((None, *array.shape[1:]))
+        tensors = tf.numpy_function(gather, [rows], [tf.as_dtype(part.dtype) for part in parts])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.set_shape((None, *part.shape[1:]))
         x, y, *weights = tf.nest.pack_sequence_as(data, tensors)
-        if plan.augment is not None:
-            x, y = plan.augment(x, y, tf.random.experimental.stateless_fold_in(seed, index))
+        if augment is not None:
+            x, y = augment(x, y, tf.random.experimental.stateless_fold_in(seed, index))
         return (x, y, *weights)
 
     signature = tuple(tf.TensorSpec(shape, tf.int32) for shape in ((None,), (2,), ()))
     return (
         tf.data.Dataset.from_generator(order, output_signature=signature)
-        .apply(tf.data.experimental.assert_cardinality(plan.steps))
+        .apply(tf.data.experimental.assert_cardinality(steps))
         .map(batch)
         .prefetch(tf.data.AUTOTUNE)
     )

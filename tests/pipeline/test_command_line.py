@@ -28,7 +28,7 @@ BAD_VALUES = {
     "two parts": (("--partitioning", "50-50"), "--partitioning 50-50: must be three whole numbers"),
     "parts of 110": (("--partitioning", "80-20-10"), "these add to 110"),
     "empty part": (("--partitioning", "100-0-0"), "--partitioning 100-0-0: must be three whole"),
-    "unknown dataset": (("--dataset", "nope"), "--dataset nope: choose one of breast_cancer"),
+    "unknown dataset": (("--dataset", "nope"), "--dataset nope: choose one of digits, wine"),
     "missing file": (("--dataset", "csv:gone.csv"), "--dataset csv:gone.csv: cannot be read"),
     "label of no CSV": (("--label", "species"), "--label species: works only with --dataset csv"),
     "country of two letters": (("--country", "XX"), "--country XX: no ISO 3166 alpha-3 code"),
@@ -294,7 +294,7 @@ def test_find_lr_leaves_its_curve_and_the_rate_that_it_chose(store, greenest):
     [
         (("--lr", "0.5"), "--lr 0.5: is what this command looks for"),
         (("--steps", "x"), "--steps x: must be a whole number from 1"),
-        (("--end-lr", "1e-9"), "--lr auto: end_lr 1e-09: must be a number above start_lr"),
+        (("--end-lr", "1e-9"), "--end-lr 1e-09: must be above --start-lr 1e-07"),
     ],
 )
 def test_bad_option_of_find_lr_is_one_line_and_leaves_no_run(store, greenest, words, line):

@@ -16,12 +16,12 @@ from steps.configuration import (
     PREPROCESSINGS,
     QUANTIZATIONS,
     SCHEDULES,
-    WIDEST_LAYER,
     Configuration,
     option_name,
     parse,
 )
 from steps.errors import InputError
+from steps.parsing import WIDEST_LAYER
 from steps.refusals import REFUSALS
 
 BAD_COUNTS = ("", "0", "-1", "1.5", "abc", "nan", "4294967296")
@@ -36,6 +36,13 @@ REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
         "such as 80-10-10$|must add to 100",
         ("", "50-50", "80-10-10-0", "80/10/10", "a-b-c", "33.3-33.3-33.4", "90-10-0", "80-10-11"),
     ),
+    "missing": ("error, drop, median", ("", "mean", "Drop")),
+    "image_size": ("such as 32x32 or 32$", ("0", "32x", "x32", "8x8x3", "5000", "-1", "3.5")),
+    "color_mode": ("rgb, grayscale$", ("RGB", "bgr")),
+    "time_ordered": ("no, yes$", ("", "true", "1")),
+    "class_weights": ("none, balanced$", ("", "auto")),
+    "model": (r"or file:PATH.py:FUNCTION$", ("", "MLP", "vgg", "file:", "file:a.py", "file::f")),
+    "dropout": (BELOW_ONE, ("", "abc", "-0.1", "1", "nan")),
     "hidden": ("such as 256 or 6,6$", ("", "0", "-5", "6,", "a", "6.5", "6;6", "6,0", "65537")),
     "activation": (", ".join(ACTIVATIONS), ("", "softplus2", "Sigmoid")),
     "augmentation": (", ".join(AUGMENTATIONS), ("", "flip", "Mixup")),
@@ -59,6 +66,17 @@ REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
 OTHER_VALUES = {
     "dataset": "csv:rows.csv",
     "label": "kind",
+    "test_csv": "test.csv",
+    "drop_columns": "id,7",
+    "categorical": "auto",
+    "missing": "median",
+    "group": "writer",
+    "image_size": "32x16",
+    "color_mode": "grayscale",
+    "time_ordered": "yes",
+    "class_weights": "balanced",
+    "model": "cnn",
+    "dropout": "0.5",
     "preprocessing": "minmax",
     "partitioning": "60-20-20",
     "hidden": "6,6",
@@ -125,7 +143,14 @@ def refusals() -> list[tuple[str, str]]:
 
 
 def test_each_hyperparameter_has_values_that_are_known_to_be_refused():
-    checked_by_preprocess = {"dataset", "label"}
+    checked_by_preprocess = {
+        "dataset",
+        "label",
+        "test_csv",
+        "drop_columns",
+        "categorical",
+        "group",
+    }
     assert set(REFUSED) == set(FIELDS) - checked_by_preprocess
 
 
@@ -200,7 +225,8 @@ def test_the_config_id_is_the_same_for_all_seeds(configuration, seed):
 
 @pytest.mark.parametrize("name", sorted(set(FIELDS) - {"seed"}))
 def test_the_config_id_changes_with_everything_but_the_seed(name):
-    same_otherwise = {"dataset": "csv:other.csv", "optimizer": "sgd"}
+    source = "images:folder" if name in ("image_size", "color_mode") else "csv:other.csv"
+    same_otherwise = {"dataset": source, "optimizer": "sgd"}
     changed = parse({**same_otherwise, name: OTHER_VALUES[name]})
     assert changed.config_id != parse(same_otherwise).config_id
 
@@ -217,7 +243,7 @@ def test_momentum_is_refused_with_optimizers_that_have_none(optimizer):
 
 
 def test_a_label_is_refused_where_the_dataset_has_its_own():
-    with pytest.raises(InputError, match=r"^--label kind: works only with --dataset csv:PATH"):
+    with pytest.raises(InputError, match=r"^--label kind: works only with --dataset csv:PATH,"):
         parse({"dataset": "digits", "label": "kind"})
     assert parse({"dataset": "csv:rows.csv", "label": "kind"}).label == "kind"
 
@@ -230,10 +256,15 @@ def test_the_run_name_tells_optimizer_lr_batch_size_and_seed():
 BROKEN_RULES = [
     {"momentum": 0.9},
     {"label": "kind"},
+    {"test_csv": "test.csv"},
+    {"image_size": "32x32", "dataset": "csv:rows.csv"},
+    {"dataset": "csv:rows.csv", "group": "writer", "time_ordered": "yes"},
+    {"model": "resnet18", "hidden": "7"},
+    {"class_weights": "balanced", "augmentation": "mixup"},
     {"precision": "float16", "optimizer": "adamw"},
     {"precision": "float16", "optimizer": "adamax"},
     {"precision": "mixed_float16", "quantization": "int8"},
-    {"augmentation": "random"},
+    {"augmentation": "random", "dataset": "csv:rows.csv"},
     {"warmup_epochs": 5, "max_epochs": 5},
 ]
 

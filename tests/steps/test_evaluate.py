@@ -16,10 +16,10 @@ LABELS = np.array([0, 1, 1])
 
 @pytest.fixture(scope="module")
 def wine():
-    table = preprocess("wine")
+    table = preprocess(Configuration(dataset="wine"))
     parts = partition(table, "60-20-20", "standardization", 0)
-    classifier = build_classifier(Configuration(hidden="5"), 13, 3)
-    return with_scaler(classifier, parts.scaler), table, parts
+    classifier = build_classifier(Configuration(hidden="5"), table)
+    return with_scaler(classifier, parts.scaler, table), table, parts
 
 
 def test_scores_are_those_computed_by_hand():

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
-from steps.configuration import PREPROCESSINGS
+from steps.configuration import PREPROCESSINGS, Configuration
 from steps.errors import InputError
-from steps.partition import Partition, Scaler, learn_scaler, partition
-from steps.preprocess import Table, preprocess
+from steps.partition import Partition, partition
+from steps.preprocess import Column, Dataset, preprocess
+from steps.scaling import ScaledRows, Scaler, learn_scaler
 
 SCIKIT_LEARNS = {
     "standardization": StandardScaler,
@@ -19,17 +20,17 @@ SCIKIT_LEARNS = {
 PARTITIONINGS = ("80-10-10", "60-20-20", "70-15-15", "90-5-5", "34-33-33")
 
 
-def table_of(counts: list[int], seed: int = 0, features: int = 3) -> Table:
+def table_of(counts: list[int], seed: int = 0, features: int = 3) -> Dataset:
     """A table with that many rows of each class, in random order, columns of different sizes."""
     random = np.random.default_rng(seed)
     labels = random.permutation(np.repeat(np.arange(len(counts)), counts))
     sizes = 10.0 ** random.integers(-3, 4, features)
     offsets = sizes * random.integers(-9, 10, features)
-    return Table(
+    return Dataset(
         source="drawn",
         features=random.normal(offsets, sizes, (len(labels), features)),
         labels=labels,
-        feature_names=tuple(f"x{i}" for i in range(features)),
+        columns=tuple(Column(f"x{i}") for i in range(features)),
         class_names=tuple(map(str, range(len(counts)))),
     )
 
@@ -82,7 +83,7 @@ def test_the_same_seed_draws_the_same_partition(counts, partitioning, seed, prep
 
 
 def test_another_seed_draws_another_partition():
-    table = preprocess("iris")
+    table = preprocess(Configuration(dataset="iris"))
     drawn = {tuple(partition(table, "80-10-10", "none", seed).test) for seed in range(20)}
     assert len(drawn) == 20
 
@@ -90,7 +91,7 @@ def test_another_seed_draws_another_partition():
 @pytest.mark.parametrize("dataset", ["digits", "wine", "breast_cancer", "iris"])
 @pytest.mark.parametrize("partitioning", ["80-10-10", "60-20-20", "70-15-15", "90-5-5"])
 def test_each_bundled_dataset_can_be_partitioned_each_usual_way(dataset, partitioning):
-    table = preprocess(dataset)
+    table = preprocess(Configuration(dataset=dataset))
     for part in parts_of(partition(table, partitioning, "standardization", 0)):
         assert set(table.labels[part]) == set(range(len(table.class_names)))
 
@@ -114,7 +115,7 @@ def test_scaled_rows_are_scikit_learns_to_float_precision(preprocessing, drawn, 
 @pytest.mark.parametrize("preprocessing", sorted(SCIKIT_LEARNS))
 @pytest.mark.parametrize("dataset", ["digits", "wine", "breast_cancer", "iris"])
 def test_scaled_rows_of_real_data_are_scikit_learns(dataset, preprocessing):
-    table = preprocess(dataset)
+    table = preprocess(Configuration(dataset=dataset))
     parts = partition(table, "80-10-10", preprocessing, 0)
     theirs = SCIKIT_LEARNS[preprocessing]().fit(table.features[parts.train])
     ours = parts.scaler.transform(table.features)
@@ -122,7 +123,7 @@ def test_scaled_rows_of_real_data_are_scikit_learns(dataset, preprocessing):
 
 
 def test_none_leaves_the_rows_as_they_are():
-    table = preprocess("wine")
+    table = preprocess(Configuration(dataset="wine"))
     scaled = partition(table, "80-10-10", "none", 0).scaler.transform(table.features)
     np.testing.assert_array_equal(scaled, table.features.astype(np.float32))
 
@@ -184,3 +185,153 @@ def test_a_small_table_is_partitioned_whole_or_refused(counts, partitioning, see
     together = np.sort(np.concatenate(parts_of(parts)))
     np.testing.assert_array_equal(together, np.arange(len(table.labels)))
     assert all(len(part) for part in parts_of(parts))
+
+
+def grouped(groups: np.ndarray, seed: int = 0) -> Dataset:
+    labels = np.random.default_rng(seed).integers(0, 2, len(groups))
+    features = np.random.default_rng(seed).normal(size=(len(groups), 2))
+    return Dataset(
+        source="drawn",
+        features=features,
+        labels=labels,
+        class_names=("0", "1"),
+        columns=(Column("a"), Column("b")),
+        groups=groups,
+    )
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(10, 40), st.integers(2, 12), partitionings, seeds)
+def test_no_group_is_in_two_parts_and_no_row_is_lost(count, largest, partitioning, seed):
+    sizes = np.random.default_rng(seed).integers(1, largest, count)
+    dataset = grouped(np.repeat(np.arange(count), sizes), seed % 1000)
+    try:
+        parts = parts_of(partition(dataset, partitioning, "none", seed))
+    except InputError as error:
+        assert error.option in ("--group", "--partitioning")
+        return
+    of_parts = [set(dataset.groups[part]) for part in parts]
+    assert sum(map(len, of_parts)) == count
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(len(dataset.labels)))
+
+
+def test_a_group_that_the_published_test_part_shares_with_the_rest_is_refused():
+    dataset = replace(grouped(np.repeat(np.arange(30), 4)), test_rows=10)
+    with pytest.raises(InputError, match=r"^--group: 1 groups are both in the published test part"):
+        partition(dataset, "80-10-10", "none", 0)
+
+
+def test_too_few_groups_are_refused():
+    with pytest.raises(InputError, match=r"^--group: has 3 groups"):
+        partition(grouped(np.repeat([0, 1, 2], 30)), "80-10-10", "none", 0)
+
+
+def test_rows_in_order_of_time_train_first_and_test_last():
+    dataset = table_of([50, 50])
+    parts = partition(dataset, "60-20-20", "none", 7, time_ordered=True)
+    together = np.concatenate(parts_of(parts))
+    np.testing.assert_array_equal(together, np.arange(100))
+    assert [len(part) for part in parts_of(parts)] == [60, 20, 20]
+
+
+def test_a_class_that_comes_too_late_to_be_learned_is_refused():
+    dataset = replace(table_of([50, 50]), labels=np.repeat([0, 1], [90, 10]))
+    with pytest.raises(InputError, match="--time-ordered yes: leaves no training rows of class 1"):
+        partition(dataset, "80-10-10", "none", 0, time_ordered=True)
+
+
+@settings(deadline=None, max_examples=30)
+@given(many_classes, partitionings, seeds)
+def test_a_published_test_part_stays_the_test_part(counts, partitioning, seed):
+    dataset = replace(table_of(counts), test_rows=13)
+    train, validation, test = parts_of(partition(dataset, partitioning, "none", seed))
+    rows = len(dataset.labels)
+    np.testing.assert_array_equal(test, np.arange(rows - 13, rows))
+    assert len(train) + len(validation) == rows - 13
+    own_shares = [int(share) for share in partitioning.split("-")[:2]]
+    expected = (rows - 13) * own_shares[1] / sum(own_shares)
+    assert abs(len(validation) - expected) <= 0.5
+
+
+def test_rows_that_are_in_two_parts_are_counted():
+    dataset = table_of([40, 40])
+    parts = partition(dataset, "60-20-20", "none", 0)
+    assert parts.duplicates == {"validation": 0, "test": 0}
+    features = dataset.features.copy()
+    features[parts.test[:3]] = features[parts.train[0]]
+    features[parts.validation[:2]] = features[parts.train[1]]
+    repeated = partition(replace(dataset, features=features), "60-20-20", "none", 0)
+    assert repeated.duplicates == {"validation": 2, "test": 3}
+    assert repeated.described() == (
+        "48 train, 16 validation, 16 test; 2 validation and 3 test rows are equal to training rows"
+    )
+
+
+def test_missing_cells_are_filled_with_the_median_of_training_rows_only():
+    dataset = table_of([40, 40])
+    features = dataset.features.copy()
+    features[::5, 1] = np.nan
+    dataset = replace(dataset, features=features)
+    parts = partition(dataset, "60-20-20", "standardization", 0)
+    assert parts.scaler.fill[1] == np.nanmedian(features[parts.train, 1])
+    features[parts.test, 1] = 1e9
+    others = partition(replace(dataset, features=features), "60-20-20", "standardization", 0)
+    np.testing.assert_array_equal(others.scaler.fill, parts.scaler.fill)
+    assert np.isfinite(parts.scaler.transform(dataset.features)).all()
+
+
+def test_a_column_without_a_training_value_is_refused():
+    dataset = table_of([40, 40])
+    features = dataset.features.copy()
+    features[:, 2] = np.nan
+    with pytest.raises(InputError, match="--missing median: no training row has a value in x2"):
+        partition(replace(dataset, features=features), "60-20-20", "none", 0)
+
+
+def images(rows: int = 30, row_shape: tuple[int, ...] = (6, 5, 3)) -> Dataset:
+    pixels = np.random.default_rng(0).integers(0, 256, (rows, *row_shape), np.uint8)
+    shape = (*row_shape, 1) if len(row_shape) == 2 else row_shape
+    labels = np.arange(rows) % 2
+    return Dataset(
+        source="drawn", features=pixels, labels=labels, class_names=("a", "b"), image_shape=shape
+    )
+
+
+@pytest.mark.parametrize("row_shape", [(6, 5, 3), (6, 5)])
+@pytest.mark.parametrize("preprocessing", sorted(SCIKIT_LEARNS))
+def test_images_are_scaled_per_channel_as_scikit_learn_scales_their_pixels(
+    preprocessing, row_shape
+):
+    dataset = images(row_shape=row_shape)
+    parts = partition(dataset, "60-20-20", preprocessing, 0)
+    channels = dataset.image_shape[-1]
+    pixels = dataset.features[parts.train].reshape(-1, channels)
+    theirs = SCIKIT_LEARNS[preprocessing]().fit(pixels).transform(pixels)
+    ours = np.asarray(parts.scaled("train", dataset))
+    assert ours.shape == (len(parts.train), *dataset.image_shape)
+    np.testing.assert_allclose(ours.reshape(-1, channels), theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_rows_are_scaled_the_same_one_by_one_as_all_at_once(monkeypatch):
+    dataset = images()
+    monkeypatch.setattr("steps.scaling.ROWS_AT_ONCE", 7)
+    rows = partition(dataset, "60-20-20", "standardization", 0).scaled("train", dataset)
+    assert isinstance(rows, ScaledRows)
+    assert rows.shape == np.asarray(rows).shape
+    np.testing.assert_array_equal(np.asarray(rows)[[4, 1]], rows[np.array([4, 1])])
+    assert np.asarray(rows.astype("float64")).dtype == np.float64
+
+
+def test_a_partition_comes_back_from_disk_as_it_was(tmp_path):
+    dataset = table_of([40, 40])
+    features = dataset.features.copy()
+    features[3, 0] = np.nan
+    parts = partition(replace(dataset, features=features), "60-20-20", "minmax", 0)
+    parts.save(tmp_path)
+    again = Partition.load(tmp_path)
+    for one, other in zip(parts_of(parts), parts_of(again), strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(parts.scaler.center, again.scaler.center)
+    np.testing.assert_array_equal(parts.scaler.scale, again.scaler.scale)
+    assert again.duplicates == parts.duplicates
+    assert (again.scaler.fill is None) == (parts.scaler.fill is None)

@@ -1,306 +1,139 @@
-import csv
-from pathlib import Path
+import subprocess
+import sys
 
 import numpy as np
-import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sklearn import datasets
 
+from steps.configuration import Configuration
 from steps.errors import InputError
-from steps.preprocess import Table, preprocess
+from steps.preprocess import Dataset, input_files
 
-DELIMITERS = (",", ";", "\t", "|")
 ROWS = [(i + 0.5, -i / 3, i % 2) for i in range(8)]
 
 
 @pytest.fixture
-def write(tmp_path):
-    """Writes a file and gives the dataset's name."""
+def csv(tmp_path):
+    """Writes rows and gives the dataset's name."""
 
-    def write(content: str | bytes, name: str = "rows.csv") -> str:
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return f"csv:{path}"
+    def csv(rows: list[tuple[object, ...]], name: str = "rows.csv", delimiter: str = ",") -> str:
+        lines = [delimiter.join(map(str, row)) for row in [("width", "height", "kind"), *rows]]
+        (tmp_path / name).write_text("\n".join(lines))
+        return f"csv:{tmp_path / name}"
 
-    return write
-
-
-def text(rows: object, header: str = "", delimiter: str = ",") -> str:
-    lines = [delimiter.join(map(str, row)) for row in rows]
-    return "\n".join([header, *lines] if header else lines) + "\n"
-
-
-def refusal(dataset: str, label: str = "") -> str:
-    with pytest.raises(InputError) as caught:
-        preprocess(dataset, label)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    return message
-
-
-def assert_same_content(one: Table, other: Table) -> None:
-    np.testing.assert_array_equal(one.features, other.features)
-    np.testing.assert_array_equal(one.labels, other.labels)
-    assert one.class_names == other.class_names
-    assert one.digest == other.digest
+    return csv
 
 
 @pytest.mark.parametrize("name", ["digits", "wine", "breast_cancer", "iris"])
-def test_bundled_datasets_are_scikit_learns_to_the_last_bit(name):
+def test_bundled_datasets_are_scikit_learns_to_the_last_bit(read, name):
     source = getattr(datasets, f"load_{name}")()
-    table = preprocess(name)
+    table = read(name)
     np.testing.assert_array_equal(table.features, source.data)
     np.testing.assert_array_equal(table.labels, source.target)
     assert table.class_names == tuple(map(str, source.target_names))
     assert table.feature_names == tuple(source.feature_names)
     assert (table.features.dtype, table.labels.dtype) == (np.float64, np.int64)
+    assert table.image_shape == ((8, 8, 1) if name == "digits" else None)
 
 
-@pytest.mark.parametrize("delimiter", DELIMITERS)
-@pytest.mark.parametrize("header", ["", "width,height,kind", "0,1,2", "1,2,3"])
-def test_a_csv_reads_the_same_with_any_delimiter_with_or_without_header(write, header, delimiter):
-    table = preprocess(write(text(ROWS, header.replace(",", delimiter), delimiter)))
-    np.testing.assert_array_equal(table.features, np.array(ROWS)[:, :2])
-    np.testing.assert_array_equal(table.labels, np.array(ROWS)[:, 2])
-    assert table.feature_names == tuple((header or "0,1,2").split(",")[:2])
-
-
-def test_a_byte_order_mark_does_not_make_a_header_of_the_first_row(write):
-    content = text(ROWS)
-    assert_same_content(
-        preprocess(write(b"\xef\xbb\xbf" + content.encode(), "with.csv")),
-        preprocess(write(content, "without.csv")),
-    )
-
-
-def test_windows_line_ends_and_blank_lines_at_the_end_change_nothing(write):
-    content = text(ROWS, "width,height,kind")
-    windows = content.replace("\n", "\r\n") + "\r\n\r\n"
-    assert_same_content(preprocess(write(windows, "a.csv")), preprocess(write(content, "b.csv")))
-
-
-def test_a_csv_that_pandas_wrote_with_its_index_keeps_every_row(write):
-    frame = pd.DataFrame(np.array(ROWS))
-    assert len(preprocess(write(frame.to_csv())).labels) == len(ROWS)
-
-
-def test_numbers_of_seventeen_digits_are_read_to_the_last_bit(write):
-    drawn = np.random.default_rng(0).normal(size=(500, 2)) * 10.0 ** np.arange(-250, 250)[:, None]
-    rows = [(first, second, i % 2) for i, (first, second) in enumerate(drawn.tolist())]
-    np.testing.assert_array_equal(preprocess(write(text(rows))).features, drawn)
-
-
-def test_string_labels_become_classes_in_alphabetical_order(write):
-    rows = [(i, name) for i, name in enumerate(["pear", "apple", "fig"] * 3)]
-    for header in ("", "weight,fruit"):
-        table = preprocess(write(text(rows, header)))
-        assert table.class_names == ("apple", "fig", "pear")
-        assert table.labels.tolist() == [2, 0, 1] * 3
-
-
-def test_number_labels_become_classes_in_order_of_value(write):
-    rows = [(i + 0.5, label) for i, label in enumerate([10, 9, -1] * 3)]
-    table = preprocess(write(text(rows)))
-    assert table.class_names == ("-1", "9", "10")
-    assert table.labels.tolist() == [2, 1, 0] * 3
-
-
-@pytest.mark.parametrize("label", ["kind", "0"])
-def test_the_label_is_found_by_name_and_by_position(write, label):
-    rows = [(kind, width, height) for width, height, kind in ROWS]
-    table = preprocess(write(text(rows, "kind,width,height")), label)
-    assert table.feature_names == ("width", "height")
-    np.testing.assert_array_equal(table.features, np.array(ROWS)[:, :2])
-    np.testing.assert_array_equal(table.labels, np.array(ROWS)[:, 2])
-
-
-def test_a_name_wins_over_a_position_of_the_same_spelling(write):
-    table = preprocess(write(text([(kind, *rest) for *rest, kind in ROWS], "1,2,3")), "1")
-    assert table.feature_names == ("2", "3")
-    assert table.class_names == ("0", "1")
-
-
-@pytest.mark.parametrize("label", ["colour", "3", "-1", "1.0"])
-def test_a_missing_label_column_is_refused_with_the_columns_that_there_are(write, label):
-    message = refusal(write(text(ROWS, "width,height,kind")), label)
-    assert message.startswith(f"--label {label}: ")
-    assert "width, height, kind" in message and "0 to 2" in message
-
-
-@pytest.mark.parametrize(
-    ("cell", "told"),
-    [
-        ("", "an empty cell or NaN"),
-        ("nan", "an empty cell or NaN"),
-        ("NA", "an empty cell or NaN"),
-        ("abc", "'abc'"),
-        ("?", "'?'"),
-        ("inf", "'inf'"),
-        ("-inf", "'-inf'"),
-        ("1e999", "'inf'"),
-    ],
-)
-@pytest.mark.parametrize("header", ["", "width,height,kind"])
-@pytest.mark.parametrize("place", [0, 1, 5, 7])
-def test_a_cell_that_is_no_number_is_named_by_column_and_line(write, cell, told, header, place):
-    rows = [list(row) for row in ROWS]
-    rows[place][1] = cell
-    message = refusal(write(text(rows, header)))
-    line = place + (2 if header else 1)
-    assert f"column {'height' if header else '1'}, row {line}: {told}" in message
-    assert message.startswith("--dataset csv:")
-
-
-def test_the_row_in_a_message_is_the_line_of_the_file_although_lines_are_blank(write):
-    lines = text(ROWS, "width,height,kind").splitlines()
-    lines[6] = "x,1,0"
-    message = refusal(write("\n".join([*lines[:3], "", "", *lines[3:]])))
-    assert "column width, row 9: 'x'" in message
-
-
-def test_a_row_with_too_few_or_too_many_cells_is_refused(write):
-    short = text([*ROWS[:4], (1.5, 2.5), *ROWS[4:]], "width,height,kind")
-    assert "column kind, row 6: no label" in refusal(write(short))
-    long = text([*ROWS[:4], (1.5, 2.5, 0, 9), *ROWS[4:]], "width,height,kind")
-    assert "line 6" in refusal(write(long))
-
-
-def test_a_missing_label_is_named_by_column_and_line(write):
-    rows = [*ROWS[:3], (9.5, 9.5, ""), *ROWS[3:]]
-    assert "column kind, row 5: no label" in refusal(write(text(rows, "width,height,kind")))
-
-
-@pytest.mark.parametrize("content", ["", "\n", "\n\n", "width,height,kind\n"])
-def test_a_file_without_rows_is_refused(write, content):
-    assert refusal(write(content)).endswith("has no rows")
-
-
-def test_a_file_that_is_not_text_in_utf_8_is_refused(write):
-    assert refusal(write("breite;höhe;art\n".encode("latin-1"))).endswith("UTF-8")
-    far_down = (text(ROWS) * 9000).encode() + "1.5,2.5,größe\n".encode("latin-1")
-    assert "is not a readable CSV" in refusal(write(far_down))
-
-
-def test_a_file_of_one_endless_cell_is_refused(write):
-    assert refusal(write("9" * 500_000)).startswith("--dataset csv:")
-
-
-def test_a_file_with_nothing_beside_the_label_is_refused(write):
-    assert refusal(write("kind\na\nb\na\nb\n")).endswith("has no column beside the label")
-
-
-def test_a_file_that_is_not_there_is_refused(tmp_path):
-    assert "no such file" in refusal(f"csv:{tmp_path / 'nothing.csv'}")
-    assert "is a directory" in refusal(f"csv:{tmp_path}")
-
-
-@pytest.mark.parametrize("dataset", ["", "nope", "Digits", "rows.csv"])
-def test_an_unknown_dataset_is_refused_with_those_that_there_are(dataset):
+@pytest.mark.parametrize("dataset", ["", "nope", "Digits", "rows.csv", "csv", "tfds:mnist", ":x"])
+def test_an_unknown_dataset_is_refused_with_those_that_there_are(refusal, dataset):
     message = refusal(dataset)
-    for known in ("digits", "wine", "breast_cancer", "iris", "csv:PATH"):
+    for known in ("digits", "iris", "csv:PATH", "parquet:PATH", "npz:PATH", "images:DIR"):
+        assert known in message
+    for known in ("npy:X.npy,y.npy", "openml:NAME_OR_ID", "keras:NAME"):
         assert known in message
 
 
-def test_a_single_class_is_refused(write):
-    message = refusal(write(text([(i + 0.5, "yes") for i in range(9)])))
+@pytest.mark.parametrize("kind", ["csv", "parquet", "npz", "images"])
+def test_a_file_that_is_not_there_is_refused_before_and_when_it_is_read(refusal, tmp_path, kind):
+    dataset = f"{kind}:{tmp_path / 'nothing'}"
+    message = refusal(dataset)
+    assert message.startswith(f"--dataset {dataset}: cannot be read (no such file or directory")
+    with pytest.raises(InputError, match="no such file or directory"):
+        input_files(Configuration(dataset=dataset))
+
+
+def test_a_pipe_is_refused_and_not_waited_for(refusal, tmp_path):
+    import os
+
+    os.mkfifo(tmp_path / "pipe")
+    assert "is no file" in refusal(f"csv:{tmp_path / 'pipe'}")
+
+
+def test_a_dataset_that_a_library_knows_by_name_has_no_files():
+    for dataset in ("digits", "openml:iris", "keras:mnist"):
+        assert input_files(Configuration(dataset=dataset)) == ()
+
+
+def test_reading_a_table_does_not_import_tensorflow(project, csv):
+    code = (
+        "import sys\n"
+        "from steps.configuration import Configuration\n"
+        "from steps.preprocess import preprocess\n"
+        f"preprocess(Configuration(dataset={csv(ROWS)!r}))\n"
+        "print({'keras', 'tensorflow', 'mlflow'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_single_class_is_refused(refusal, csv):
+    message = refusal(csv([(i + 0.5, i, "yes") for i in range(9)]))
     assert message.endswith("needs two classes or more; all 9 rows are of class yes")
 
 
-def test_a_class_with_fewer_rows_than_parts_is_refused_and_named(write):
-    rows = [(i + 0.5, "rare" if i < 2 else "common") for i in range(12)]
-    assert "class rare has 2 rows, fewer than the 3 parts" in refusal(write(text(rows)))
-    enough = [(i + 0.5, "rare" if i < 3 else "common") for i in range(12)]
-    assert preprocess(write(text(enough))).class_names == ("common", "rare")
+def test_a_class_with_fewer_rows_than_parts_is_refused_and_named(read, refusal, csv):
+    rows = [(i + 0.5, i, "rare" if i < 2 else "common") for i in range(12)]
+    assert "class rare has 2 rows, fewer than the 3 parts" in refusal(csv(rows))
+    enough = [*rows, (0.5, 0, "rare")]
+    assert read(csv(enough)).class_names == ("common", "rare")
 
 
-def test_the_digest_follows_the_content_and_not_the_path(write):
-    table = preprocess(write(text(ROWS), "one.csv"))
-    copy = preprocess(write(text(ROWS, "width;height;kind", ";"), "two.csv"))
+def test_with_a_test_part_of_its_own_a_class_needs_rows_for_two_parts(read, refusal, csv, tmp_path):
+    rows = [(i + 0.5, i, "rare" if i < 2 else "common") for i in range(12)]
+    main = csv(rows)
+    csv(rows, "test.csv")
+    assert read(main, test_csv=str(tmp_path / "test.csv")).test_rows == 12
+    message = refusal(csv(rows[1:], "fewer.csv"), test_csv=str(tmp_path / "test.csv"))
+    assert "class rare has 1 rows, fewer than the 2 parts" in message
+
+
+def test_the_digest_follows_the_content_and_not_the_path(read, csv):
+    table, copy = read(csv(ROWS, "one.csv")), read(csv(ROWS, "two.csv", ";"))
     assert copy.source != table.source
     assert copy.digest == table.digest
 
 
-def test_the_digest_changes_with_each_feature_label_and_class_name(write):
+def test_the_digest_changes_with_each_feature_label_and_class_name(read, csv):
     def changed(row: int, column: int, cell: object) -> str:
         rows = [list(each) for each in ROWS]
         rows[row][column] = cell
-        return preprocess(write(text(rows), "changed.csv")).digest
+        return read(csv(rows, "changed.csv")).digest
 
     renamed = [(width, height, "ab"[kind]) for width, height, kind in ROWS]
     digests = [
-        preprocess(write(text(ROWS))).digest,
+        read(csv(ROWS)).digest,
+        read(csv(ROWS), group="width").digest,
         changed(0, 0, 0.5000000000000001),
         changed(7, 1, 0),
         changed(3, 2, 0),
-        preprocess(write(text(renamed), "renamed.csv")).digest,
+        read(csv(renamed, "renamed.csv")).digest,
     ]
     assert len(set(digests)) == len(digests)
 
 
-NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
-
-
-@st.composite
-def tables(draw: st.DrawFn, delimiter: str) -> tuple[pd.DataFrame, str]:
-    """A table with at least three rows of each class, and the name of its label column."""
-    # Spaces at a cell's edge are layout. So is a delimiter, unless it stands in quotes.
-    words = st.text(f"xyzXYZéß _-'\"{delimiter}", max_size=6).map("v{}w".format)
-    classes = draw(
-        st.lists(words, min_size=2, max_size=4, unique=True)
-        | st.lists(st.integers(-99, 99), min_size=2, max_size=4, unique=True)
-    )
-    more = draw(st.lists(st.sampled_from(classes), max_size=20))
-    labels = draw(st.permutations(classes * 3 + more))
-    names = draw(st.lists(words, min_size=2, max_size=5, unique=True))
-    frame = pd.DataFrame(
-        {
-            name: draw(st.lists(NUMBERS, min_size=len(labels), max_size=len(labels)))
-            for name in names[1:]
-        }
-    )
-    frame.insert(draw(st.integers(0, len(names) - 1)), names[0], labels)
-    return frame, names[0]
-
-
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.data(),
-    st.booleans(),
-    st.sampled_from(DELIMITERS),
-    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC]),
-)
-def test_a_table_written_by_pandas_is_read_back_exactly(
-    tmp_path: Path, data: st.DataObject, header: bool, delimiter: str, quoting: int
-):
-    frame, label = data.draw(tables(delimiter))
-    path = tmp_path / "rows.csv"
-    frame.to_csv(path, sep=delimiter, header=header, index=False, quoting=quoting)
-    position = str(frame.columns.get_loc(label))
-
-    read = preprocess(f"csv:{path}", label if header else position)
-
-    np.testing.assert_array_equal(read.features, frame.drop(columns=label).to_numpy())
-    names = [read.class_names[index] for index in read.labels]
-    assert names == [str(value) for value in frame[label]]
-    assert read.class_names == tuple(map(str, sorted(frame[label].unique())))
-    if header:
-        assert read.feature_names == tuple(frame.columns.drop(label))
-
-
-@pytest.mark.parametrize("first", [0, 1])
-def test_a_nameless_column_that_numbers_the_rows_is_left_out_and_told(tmp_path, first):
-    path = tmp_path / "rows.csv"
-    rows = "".join(f'"{i + first}",{i % 7},{i % 5},"{"ab"[i >= 30]}"\n' for i in range(60))
-    path.write_text('"","x","y","kind"\n' + rows)
-    table = preprocess(f"csv:{path}")
-    assert table.feature_names == ("x", "y")
-    assert table.left_out == ("Unnamed: 0",)
-
-
-def test_a_column_with_a_name_is_a_feature_even_if_it_numbers_the_rows(tmp_path):
-    path = tmp_path / "rows.csv"
-    path.write_text("time,x,kind\n" + "".join(f"{i},{i % 7},{'ab'[i % 2]}\n" for i in range(60)))
-    table = preprocess(f"csv:{path}")
-    assert (table.feature_names, table.left_out) == (("time", "x"), ())
+@pytest.mark.parametrize("role", ["categorical", "group"])
+def test_a_dataset_is_what_it_was_when_it_is_saved_and_loaded(read, csv, tmp_path, role):
+    rows = [(i + 0.5, "xyz"[i % 3], i % 2) for i in range(9)] + [("", "x", 0)]
+    dataset = read(csv(rows), missing="median", **{role: "height"})
+    dataset.save(tmp_path)
+    loaded = Dataset.load(tmp_path)
+    assert (dataset.groups is None) == (role == "categorical")
+    np.testing.assert_array_equal(loaded.groups, dataset.groups)
+    np.testing.assert_array_equal(loaded.features, dataset.features)
+    np.testing.assert_array_equal(loaded.labels, dataset.labels)
+    for name in ("source", "class_names", "columns", "image_shape", "test_rows", "facts", "digest"):
+        assert getattr(loaded, name) == getattr(dataset, name)

@@ -8,11 +8,11 @@ from energy import EnergyMeter
 from steps.configuration import Configuration
 from steps.evaluate import evaluate, score
 from steps.partition import partition
-from steps.preprocess import Table, preprocess
+from steps.preprocess import Dataset, preprocess
 from steps.quantize import Quantization, quantize
 from steps.train import train
 
-DIGITS = preprocess("digits")
+DIGITS = preprocess(Configuration())
 PARTS = partition(DIGITS, "80-10-10", "standardization", 0)
 MODES = ("dynamic", "float16", "int8")
 
@@ -100,10 +100,10 @@ def test_both_files_have_a_latency(quantizations, mode):
     assert quantizations[mode].quantized.latency_ms > 0
 
 
-def with_rows_scaled(rows: np.ndarray) -> Table:
+def with_rows_scaled(rows: np.ndarray) -> Dataset:
     features = DIGITS.features.copy()
     features[rows] *= 3
-    return dataclasses.replace(DIGITS, features=features)
+    return dataclasses.replace(DIGITS, features=features, digest="")
 
 
 def test_int8_is_calibrated_with_training_rows_only(quantizations, model):

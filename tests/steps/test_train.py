@@ -12,9 +12,10 @@ from energy.clock import MonotonicClock
 from energy.sources.replay import ReplaySource, Trace
 from steps.configuration import PREPROCESSINGS, Configuration
 from steps.outcome import Outcome
-from steps.partition import learn_scaler, partition
-from steps.preprocess import Table, preprocess
-from steps.train import Epoch, Training, TrainToAccuracy, epochs, train
+from steps.partition import partition
+from steps.preprocess import Dataset, preprocess
+from steps.scaling import learn_scaler
+from steps.train import Epoch, Progress, Rows, Training, TrainToAccuracy, epochs, train
 from steps.train.model import CLASSIFIER, build_classifier, with_scaler
 
 SMALL = Configuration(
@@ -27,7 +28,7 @@ SMALL = Configuration(
     max_epochs=4,
     target_accuracy=0.99,
 )
-IRIS = preprocess("iris")
+IRIS = preprocess(SMALL)
 PARTS = partition(IRIS, SMALL.partitioning, SMALL.preprocessing, SMALL.seed)
 
 
@@ -39,7 +40,7 @@ def watts_meter(**watts: float) -> EnergyMeter:
 
 
 def train_small(
-    table: Table = IRIS, meter: EnergyMeter | None = None, **changes: object
+    dataset: Dataset = IRIS, meter: EnergyMeter | None = None, **changes: object
 ) -> tuple[Training, list[Epoch]]:
     """The training, and the epochs that it handed on."""
     handed_on: list[Epoch] = []
@@ -49,7 +50,7 @@ def train_small(
         handed_on.extend(settled)
 
     configuration = dataclasses.replace(SMALL, **changes)
-    training = train(table, PARTS, configuration, meter or EnergyMeter([]), record)
+    training = train(dataset, PARTS, configuration, meter or EnergyMeter([]), record)
     return training, handed_on
 
 
@@ -128,9 +129,10 @@ def test_the_scaling_in_the_model_is_that_of_the_training_rows(preprocessing):
     rows = random.normal([0, 1e3, -5, 0], [1e-3, 1e2, 7, 1], (50, 4))
     rows[:, 3] = 2.5
     scaler = learn_scaler(preprocessing, rows)
-    classifier = build_classifier(SMALL, 4, 3)
+    classifier = build_classifier(SMALL, IRIS)
     np.testing.assert_array_equal(
-        with_scaler(classifier, scaler)(rows.astype(np.float32)), classifier(scaler.transform(rows))
+        with_scaler(classifier, scaler, IRIS)(rows.astype(np.float32)),
+        classifier(scaler.transform(rows)),
     )
 
 
@@ -200,7 +202,7 @@ def test_a_full_batch_is_one_step_per_epoch():
 def test_precision_is_that_of_the_weights_and_is_put_back_afterwards(name):
     before = keras.config.dtype_policy().name, keras.config.floatx()
     training, _ = train_small(precision=name, optimizer="sgd", lr=0.01)
-    weight = training.model.get_layer(CLASSIFIER).layers[0].kernel
+    weight = training.model.get_layer(CLASSIFIER).get_layer("hidden_1").kernel
     assert weight.dtype == ("float32" if name.startswith("mixed") else name)
     assert (keras.config.dtype_policy().name, keras.config.floatx()) == before
 
@@ -283,7 +285,63 @@ def test_a_reading_that_fails_in_between_neither_loses_nor_doubles_energy():
 
 
 def test_the_classifier_has_the_layers_that_were_asked_for():
-    classifier = build_classifier(Configuration(hidden="7,5", activation="tanh"), 4, 3)
-    shapes = [layer.kernel.shape for layer in classifier.layers]
-    assert shapes == [(4, 7), (7, 5), (5, 3)]
-    assert [layer.activation.__name__ for layer in classifier.layers] == ["tanh", "tanh", "softmax"]
+    classifier = build_classifier(Configuration(hidden="7,5", activation="tanh"), IRIS)
+    dense = [layer for layer in classifier.layers if hasattr(layer, "kernel")]
+    assert [layer.kernel.shape for layer in dense] == [(4, 7), (7, 5), (5, 3)]
+    assert [layer.activation.__name__ for layer in dense] == ["tanh", "tanh", "softmax"]
+
+
+def test_a_training_that_is_given_up_ends_there_as_capped_with_what_it_had_spent():
+    asked: list[Progress] = []
+
+    def after_two_epochs(progress: Progress) -> bool:
+        asked.append(progress)
+        return len(asked) == 2
+
+    handed_on: list[Epoch] = []
+    configuration = dataclasses.replace(SMALL, max_epochs=50)
+    meter = watts_meter(cpu=20.0)
+    training = train(IRIS, PARTS, configuration, meter, handed_on.extend, after_two_epochs)
+    assert training.outcome is Outcome.CAPPED
+    assert training.epochs == len(handed_on) == 2
+    assert [progress.epoch for progress in asked] == [1, 2]
+    assert [progress.val_accuracy for progress in asked] == [e.val_accuracy for e in handed_on]
+    assert 0 < asked[0].spent_j < asked[1].spent_j <= training.measurement.energy_j
+    assert asked[1].spent_j == pytest.approx(20.0 * asked[1].spent_s, rel=0.05)
+
+
+def test_a_training_that_reaches_its_target_cannot_be_given_up_any_more():
+    configuration = dataclasses.replace(SMALL, target_accuracy=0.0, patience=1)
+    training = train(IRIS, PARTS, configuration, EnergyMeter([]), give_up=lambda progress: True)
+    assert training.outcome is Outcome.REACHED
+
+
+def test_nothing_measured_is_told_as_none_to_what_decides_on_giving_up():
+    spent: list[float | None] = []
+
+    def note(progress: Progress) -> bool:
+        spent.append(progress.spent_j)
+        return False
+
+    train(IRIS, PARTS, dataclasses.replace(SMALL, max_epochs=2), EnergyMeter([]), give_up=note)
+    assert spent == [None, None]
+
+
+def test_balanced_class_weights_are_scikit_learns_of_the_training_rows():
+    rare = dataclasses.replace(IRIS, labels=np.repeat([0, 1, 2], [100, 40, 10]), digest="")
+    parts = partition(rare, "60-20-20", "standardization", 0)
+    weights = Rows.of(rare, parts).class_weights(
+        dataclasses.replace(SMALL, class_weights="balanced")
+    )
+    assert weights == pytest.approx({0: 0.5, 1: 1.25, 2: 5.0})
+    assert Rows.of(rare, parts).class_weights(SMALL) is None
+
+
+def test_class_weights_change_what_is_learned():
+    weighted, _ = train_small(class_weights="balanced", max_epochs=2)
+    plain, _ = train_small(max_epochs=2)
+    np.testing.assert_array_equal(weights_of(weighted), weights_of(plain))  # iris is balanced
+    rare = dataclasses.replace(IRIS, labels=np.repeat([0, 1, 2], [100, 40, 10]), digest="")
+    weighted, _ = train_small(rare, class_weights="balanced", max_epochs=2)
+    plain, _ = train_small(rare, max_epochs=2)
+    assert not np.array_equal(weights_of(weighted), weights_of(plain))

@@ -72,7 +72,7 @@ def test_array_covers_every_pair():
 
 @pytest.fixture(scope="module")
 def wine():
-    table = preprocess("wine")
+    table = preprocess(Configuration(dataset="wine"))
     return table, partition(table, "60-20-20", "standardization", 0)
 
 

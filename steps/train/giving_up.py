@@ -1,0 +1,60 @@
+"""Giving up: a search may end a training that can no longer win."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import keras
+
+from steps.train.epochs import EpochRecorder
+from steps.train.rule import TrainToAccuracy
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands at the end of an epoch.
+
+    Attributes:
+        epoch: counted from 1.
+        spent_s: seconds since the window was opened.
+        spent_j: joules since then, between two readings at the mean power so far; None where
+            nothing was measured.
+        val_accuracy: after this epoch.
+        streak: epochs in a row above the target, this one included.
+    """
+
+    epoch: int
+    spent_s: float
+    spent_j: float | None
+    val_accuracy: float
+    streak: int
+
+
+GiveUp = Callable[[Progress], bool]
+"""Asked after each epoch: whether to end the training here."""
+
+
+class GivingUp(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends the training when `give_up` says so; comes after the rule and before the recorder."""
+
+    def __init__(self, rule: TrainToAccuracy, recorder: EpochRecorder, give_up: GiveUp) -> None:
+        super().__init__()
+        self.gave_up = False
+        self._rule = rule
+        self._recorder = recorder
+        self._give_up = give_up
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Ask, unless the training ends anyway."""
+        if self.model.stop_training:
+            return
+        reading, taken_at = self._recorder.latest_reading
+        since_s = time.perf_counter() - taken_at
+        spent_s = reading.duration_s + since_s
+        spent_j = None
+        if reading.energy_j is not None and reading.duration_s > 0:
+            spent_j = reading.energy_j * spent_s / reading.duration_s
+        val_accuracy = (logs or {})[self._rule.monitor]
+        progress = Progress(epoch + 1, spent_s, spent_j, val_accuracy, self._rule.streak)
+        self.gave_up = self._give_up(progress)
+        self.model.stop_training = self.gave_up
