@@ -8,6 +8,7 @@ from pipeline.compare import compare
 from pipeline.find_lr import find_lr
 from pipeline.predict import predict
 from pipeline.run import run
+from pipeline.search.command import search
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,6 +18,7 @@ def cli() -> None:
 
 for command in (
     run,
+    search,
     single_steps.preprocess,
     single_steps.partition,
     single_steps.train,

@@ -23,6 +23,7 @@ MISSED = (Outcome.BUDGET_EXHAUSTED, Outcome.DIVERGED, Outcome.CAPPED)
 FACETS = {"dataset", "target_accuracy", "patience"}
 """Parameters that must be the same for costs to be compared."""
 CONFIDENCE = 0.95
+DRAWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -223,6 +224,29 @@ def choose(runs: Sequence["RecordedRun"], objective: str) -> Choice:
             if not noises[metric].tells_apart(best, costs[other.config_id])
         )
     return Choice(tuple(ranking), tied, tuple(excluded))
+
+
+def probabilities_of_being_best(choice: Choice, objective: str) -> dict[str, float]:
+    """For each ranked configuration, the probability that its true mean cost is the least.
+
+    By drawing means and the noise that they share from their posterior under the lognormal model
+    of `choose` with flat priors; empty where no repeat tells of the noise.
+    """
+    import numpy as np
+
+    metric = OBJECTIVES[objective]
+    costs = _costs({ranked.config_id: ranked.runs for ranked in choice.ranking}, metric)
+    noise = Noise.of(costs.values())
+    if not noise.degrees_of_freedom:
+        return {}
+    generator = np.random.default_rng(0)
+    chi_square = generator.chisquare(noise.degrees_of_freedom, (DRAWS, 1))
+    spread = noise.log_spread * np.sqrt(noise.degrees_of_freedom / chi_square)
+    means = np.log([statistics.fmean(repeats) for repeats in costs.values()])
+    per_repeat = 1 / np.sqrt([len(repeats) for repeats in costs.values()])
+    drawn = means + spread * per_repeat * generator.standard_normal((DRAWS, len(means)))
+    wins = np.bincount(drawn.argmin(axis=1), minlength=len(means)) / DRAWS
+    return dict(zip(costs, wins.tolist(), strict=True))
 
 
 def _costs(

@@ -1,12 +1,32 @@
 """What is measured once per machine: its idle power, and its meter against one at the wall."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline import terminal
 from pipeline.cache import IDLE_FILE
 from steps.errors import InputError
+
+if TYPE_CHECKING:
+    from energy import EnergyMeter, IdlePower
+
+SECONDS_OF_IDLE = 5.0
+"""Before a search: a short look, for which the user waits."""
+
+
+def measure_idle_power(meter: "EnergyMeter") -> "IdlePower | None":
+    """Measure and keep the idle power of the machine; None, said aloud, while it is busy."""
+    from energy.idle import save
+
+    try:
+        power = meter.idle(SECONDS_OF_IDLE)
+    except ValueError as error:
+        terminal.progress_console.print(f"no net energy: {error}", markup=False)
+        return None
+    save(power, IDLE_FILE)
+    return power
 
 
 @click.command()

@@ -115,7 +115,6 @@ class StepCache:
         key, latest = self._latest.get(recipe.step, ("", None))
         # If the entry is gone, what was loaded from it still is what it was.
         if key == recipe.key and (_is_sound(entry) or not entry.exists()):
-            _say(recipe, f"from the cache ({recipe.key})")
             known: ResultT = latest
             return known
         result = self._shared(entry, recipe, kind, make)

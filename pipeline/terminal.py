@@ -55,13 +55,13 @@ def main(command: click.Command, name: str | None = None) -> NoReturn:
     except (KeyboardInterrupt, click.Abort) as error:
         _stop("; ".join(filter(None, ("interrupted", str(error)))), 130)
     except Exception as error:
-        if not _is_of_the_store(error):
+        if not is_of_the_store(error):
             raise
         kept = f"; {JOURNALS} keeps what was measured until the next command delivers it"
         _stop(f"MLflow: {error}{kept if any(JOURNALS.glob('*.jsonl')) else ''}", 1)
 
 
-def _is_of_the_store(error: Exception) -> bool:
+def is_of_the_store(error: Exception) -> bool:
     """By the name of its module, so that commands which never touch MLflow do not import it."""
     module = type(error).__module__.partition(".")[0]
     return module in ("mlflow", "sqlalchemy", "requests") or isinstance(error, OSError)
@@ -81,7 +81,7 @@ def _tidy_up_after_the_killed() -> None:
         for run_id in tracking.close_abandoned_runs():
             progress_console.print(f"run {run_id} broke off; what it had measured is in it now")
     except Exception as error:
-        if not _is_of_the_store(error):
+        if not is_of_the_store(error):
             raise
         progress_console.print(f"{JOURNALS} holds measurements that MLflow does not take: {error}")
 

@@ -38,6 +38,11 @@ def joules(energy_j: float) -> str:
     return f"{three_digits(energy_j)} J"
 
 
+def seconds(time_s: float) -> str:
+    """Time for people."""
+    return f"{three_digits(time_s)} s"
+
+
 def grams(emissions_kg: float) -> str:
     """Emissions (of CO2 equivalent) for people, in mg, g or kg."""
     for unit, size in (("kg", 1.0), ("g", 1e-3)):

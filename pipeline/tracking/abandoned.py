@@ -6,6 +6,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.journal import Journal
 from pipeline.tracking.run_log import RunLog
+from pipeline.tracking.search_log import KEY
 
 
 def close_abandoned_runs() -> list[str]:
@@ -18,8 +19,11 @@ def close_abandoned_runs() -> list[str]:
     for run_id in abandoned:
         log = RunLog(run_id)
         try:
-            log.deliver()
-            log.failed("its process ended before MLflow had everything")
+            if KEY in log.recorded().tags:
+                log.tag({"failure": "its process ended; --resume takes up the search"})
+            else:
+                log.deliver()
+                log.failed("its process ended before MLflow had everything")
             MlflowClient().set_terminated(run_id, "KILLED")
         except MlflowException as error:
             # Deleted since: there is nobody to deliver to.

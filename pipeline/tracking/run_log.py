@@ -21,6 +21,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from pipeline import figures
 from pipeline.journal import Entry, Journal
 from pipeline.note import note
+from pipeline.search.objective import GRAPH_SHARED
 from pipeline.tracking import points
 from pipeline.tracking.model import log_model
 from pipeline.tracking.paths import (
@@ -244,9 +245,7 @@ class RunLog:
                     f"{training.report.jit_compile} ({training.report.jit_compile_reason})"
                 ),
                 "training.graph": (
-                    "compiled by an earlier run of the process"
-                    if training.compilation_is_shared
-                    else "compiled by this run"
+                    GRAPH_SHARED if training.compilation_is_shared else "compiled by this run"
                 ),
                 **({"training.caution": training.caution} if training.caution else {}),
                 **points.provenance(training.measurement),
@@ -322,6 +321,10 @@ class RunLog:
             }
         )
         self._artifact(f"quantize/{quantization.mode}.tflite", quantization.quantized.content)
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Say something more of the run."""
+        self._tags(tags)
 
     def describe(self) -> None:
         """The description that a person reads on the run's page, in Markdown."""

@@ -51,6 +51,9 @@ def compilation_of(report: FitReport, paid: Cost) -> tuple[Cost, bool]:
     if report.graph_key is None:
         return paid, False
     before = _COMPILATIONS.get(report.graph_key, Cost(0.0, None))
+    if report.compile_time_s == report.graph_compile_time_s:
+        # All of it was done in this run: graphs of that key had been let go, and are made anew.
+        before = Cost(0.0, None)
     if report.graph_reused:
         return before, True
     energies = [cost.energy_j for cost in (before, paid) if cost.energy_j is not None]

@@ -58,13 +58,15 @@ class EpochRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._epoch_began = time.perf_counter()
         self.latest_reading: tuple[Measurement, float]
         """Since the window's opening, and when by `time.perf_counter` it was taken; there from the
-        beginning of the training on."""
+        beginning of the first epoch on."""
+        self.first_reading: Measurement
+        """The one at the beginning of the first epoch."""
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """The first epoch begins now; what compilation took before is none of its energy."""
         self._window.lap()
-        reading = self._read()
-        self._energy_so_far_j = reading.energy_j
+        self.first_reading = self._read()
+        self._energy_so_far_j = self.first_reading.energy_j
         self._epoch_began = self.latest_reading[1]
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:

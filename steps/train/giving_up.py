@@ -19,6 +19,8 @@ class Progress:
         spent_s: seconds since the window was opened.
         spent_j: joules since then, between two readings at the mean power so far; None where
             nothing was measured.
+        before_s: seconds of `spent_s` before the first epoch: of compiling, mostly.
+        before_j: joules likewise.
         val_accuracy: after this epoch.
         streak: epochs in a row above the target, this one included.
     """
@@ -26,6 +28,8 @@ class Progress:
     epoch: int
     spent_s: float
     spent_j: float | None
+    before_s: float
+    before_j: float | None
     val_accuracy: float
     streak: int
 
@@ -55,6 +59,15 @@ class GivingUp(keras.callbacks.Callback):  # type: ignore[misc]
         if reading.energy_j is not None and reading.duration_s > 0:
             spent_j = reading.energy_j * spent_s / reading.duration_s
         val_accuracy = (logs or {})[self._rule.monitor]
-        progress = Progress(epoch + 1, spent_s, spent_j, val_accuracy, self._rule.streak)
+        before = self._recorder.first_reading
+        progress = Progress(
+            epoch=epoch + 1,
+            spent_s=spent_s,
+            spent_j=spent_j,
+            before_s=before.duration_s,
+            before_j=before.energy_j,
+            val_accuracy=val_accuracy,
+            streak=self._rule.streak,
+        )
         self.gave_up = self._give_up(progress)
         self.model.stop_training = self.gave_up

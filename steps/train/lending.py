@@ -70,6 +70,11 @@ class Storage:
             for name, value in graph_numbers(inner_optimizer(model)).items()
         }
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory of the variables."""
+        return sum(v.dtype.size * v.shape.num_elements() for v in self._variables)
+
     def holds(self, captures: list[tf.Tensor]) -> bool:
         """Whether nothing else than these variables is captured, so that reuse is safe."""
         own = {id(variable.handle) for variable in (*self._variables, *self._numbers.values())}

@@ -16,9 +16,10 @@ import tensorflow as tf
 from steps.train.epoch_graph import Data, EpochGraph, Plan
 from steps.train.lending import GRAPH_NUMBERS, Storage, graph_numbers, inner_optimizer
 
-GRAPHS_KEPT = 4
-"""Each holds one more copy of its model's weights and optimizer state."""
-
+GRAPHS_KEPT = 64
+KEPT_BYTES = 10**9
+"""Of all kept graphs' variables: each holds one more copy of its model's weights and optimizer
+state. The graph used last is kept however large it is."""
 
 STEP_TIMES_KEPT = 16
 
@@ -56,9 +57,10 @@ class Graphs:
 class GraphCache:
     """The last few `Graphs` of this process, by key."""
 
-    def __init__(self, size: int = GRAPHS_KEPT) -> None:
-        """Args: how many to keep."""
+    def __init__(self, size: int = GRAPHS_KEPT, limit_bytes: int = KEPT_BYTES) -> None:
+        """Args: how many to keep, and of how much memory in all."""
         self._size = size
+        self._limit_bytes = limit_bytes
         self._kept: OrderedDict[str, Graphs] = OrderedDict()
 
     def find(self, key: str) -> Graphs | None:
@@ -71,8 +73,12 @@ class GraphCache:
         """Keep these, and let go of the least recently used beyond the limit."""
         self._kept[key] = graphs
         self._kept.move_to_end(key)
-        while len(self._kept) > self._size:
+        while len(self._kept) > self._size or (len(self._kept) > 1 and self._is_over_limit):
             self._kept.popitem(last=False)
+
+    @property
+    def _is_over_limit(self) -> bool:
+        return sum(each.storage.size_bytes for each in self._kept.values()) > self._limit_bytes
 
     def clear(self) -> None:
         """Let go of all."""

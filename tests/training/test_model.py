@@ -101,10 +101,17 @@ def test_hidden_layers_have_the_widths_activation_and_dropout_that_were_asked_fo
     assert {model.get_layer(f"dropout_{place}").rate for place in (1, 2)} == {0.25}
 
 
-def test_resnet18_has_the_size_of_the_published_one_for_cifar_10():
+def test_resnet18_has_the_size_and_the_first_weights_that_are_published():
     model = classifier("resnet18", dataset_of(32, 32, 3, classes=10, rows=10))
     trained = sum(weight.numpy().size for weight in model.trainable_weights)
     assert trained == 11_173_962  # https://github.com/kuangliu/pytorch-cifar
+    kernel = model.get_layer("stage_4_block_2_second_convolution").kernel.numpy()
+    assert kernel.std() == pytest.approx((2 / (9 * 512)) ** 0.5, rel=0.01)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_scaled_rows_are_not_scaled_again(model):
+    assert not any(isinstance(layer, layers.Rescaling) for layer in classifier(model).layers)
 
 
 @pytest.mark.parametrize("model", ["resnet18", *OF_KERAS])
@@ -169,6 +176,7 @@ DATASETS = {
     "table of images": DIGITS,
     "bytes without channels": dataset_of(9, 8, dtype="uint8"),
     "bytes in colour": dataset_of(8, 8, 3, dtype="uint8"),
+    "floats without channels": dataset_of(8, 9),
     "floats in colour": dataset_of(8, 8, 3),
 }
 
@@ -230,10 +238,10 @@ def test_the_input_has_the_shape_and_kind_of_a_raw_row(name, input_name, dtype):
 
 
 @pytest.mark.parametrize("policy", ["float16", "mixed_float16", "mixed_bfloat16", "float64"])
-@pytest.mark.parametrize("name", ["table", "bytes without channels"])
+@pytest.mark.parametrize("name", ["table", "bytes without channels", "floats without channels"])
 def test_rows_are_scaled_in_float32_whatever_the_precision_of_the_classifier(policy, name):
     dataset = DATASETS[name]
-    if dataset.is_table:
+    if dataset.features.dtype != np.uint8:
         # Beyond the largest number of 16 bits, and with differences that 16 bits would round off.
         dataset = dataclasses.replace(dataset, features=dataset.features + 1e5)
     scaler = scaler_of(dataset)

@@ -1,0 +1,1 @@
+"""Search: many configurations, chosen by a sampler, of which one is the greenest."""

@@ -1,0 +1,172 @@
+"""``python -m pipeline search``: find the greenest configuration of a space."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline import options
+from pipeline.machine import measure_idle_power
+from pipeline.metering import (
+    Metering,
+    idle_power,
+    machine_meter,
+    metering_options,
+    power_limited,
+)
+from pipeline.search import plan as plans
+from pipeline.search.objective import objective as objective_of
+from pipeline.search.plan import Limits, Plan
+from pipeline.search.sampling import SAMPLERS
+from pipeline.search.space import Space
+from pipeline.search.view import SearchView
+from steps import configuration as configurations
+from steps.configuration import Configuration
+from steps.errors import InputError
+
+if TYPE_CHECKING:
+    from pipeline.tracking import RunLog
+    from steps.train import GiveUp
+
+EXHAUSTIVE = ("grid", "brute_force")
+"""Samplers whose users want to see all of the space: nothing is given up, all is repeated."""
+
+
+@click.command()
+@click.option("--space", default="", help="YAML file of the space, such as spaces/greenest.yaml.")
+@click.option("--sampler", default="tpe", show_default=True, help=f"{', '.join(SAMPLERS)}.")
+@click.option(
+    "--pruning",
+    default="",
+    help="When a training is given up: cap, halving, none; default: cap, for grids none.",
+)
+@click.option("--slack", default="1.2", show_default=True, help="Of the cap, over the best cost.")
+@click.option("--objective", default="energy", show_default=True, help="energy, emissions, time.")
+@click.option("--trials", default="", help="Configurations to try; default: 40, or the grid.")
+@click.option("--budget-kj", default="", help="Kilojoules that the search may spend in all.")
+@click.option("--budget-g", default="", help="Grams of CO2e that the search may emit in all.")
+@click.option("--timeout", default="", help="Seconds that the search may take.")
+@click.option("--repeats", default="3", show_default=True, help="Trainings of each leader.")
+@click.option(
+    "--confirm-top", default="", help="Leaders to train again; default: 5, for grids all."
+)
+@click.option(
+    "--resume",
+    default="no",
+    show_default=True,
+    is_flag=False,
+    flag_value="yes",
+    help="yes: go on with the same search, from its record.",
+)
+@options.configuration_options
+@options.experiment_option
+@metering_options
+def search(
+    space: str,
+    sampler: str,
+    pruning: str,
+    slack: str,
+    objective: str,
+    trials: str,
+    budget_kj: str,
+    budget_g: str,
+    timeout: str,
+    repeats: str,
+    confirm_top: str,
+    resume: str,
+    experiment: str,
+    country: str,
+    carbon_intensity: str,
+    pue: str,
+    calibration: str,
+    **hyperparameters: str,
+) -> None:
+    """Find the configuration of a space that reaches the target on the least energy.
+
+    Options of a configuration fix what the space leaves open, such as --dataset.
+    """
+    if not space:
+        raise InputError("--space", "", "is needed: a YAML file such as spaces/greenest.yaml")
+    if resume not in ("no", "yes"):
+        raise InputError("--resume", resume, "choose yes or no")
+    loaded = Space.load(Path(space))
+    exhaustive = sampler in EXHAUSTIVE
+    limits = Limits.parse(trials, budget_kj, budget_g, timeout)
+    if limits == Limits(None, None, None, None) and not exhaustive:
+        limits = Limits.parse(DEFAULT_TRIALS, "", "", "")
+    typed_top = confirm_top or (plans.ALL if exhaustive else DEFAULT_TOP)
+    seed = configurations.parse_one("seed", hyperparameters["seed"])
+    plan = Plan(
+        space=loaded,
+        fixed=_fixed(loaded, hyperparameters),
+        sampler=sampler,
+        pruning=plans.pruning_name(pruning or ("none" if exhaustive else "cap")),
+        slack=plans.slack(slack),
+        objective=objective_of(objective),
+        limits=limits,
+        repeats=plans.whole("--repeats", repeats, 1),
+        confirm_top=None if typed_top == plans.ALL else plans.whole("--confirm-top", typed_top, 0),
+        seed=seed,
+    )
+    metering = Metering.parse(country, carbon_intensity, pue, calibration)
+    run_search(plan, experiment, metering, resume=resume == "yes")
+
+
+DEFAULT_TRIALS, DEFAULT_TOP = "40", "5"
+
+
+def _fixed(space: Space, hyperparameters: dict[str, str]) -> dict[str, str]:
+    """What the user typed beside the defaults; the seed is the search's own."""
+    typed = {
+        name: text
+        for name, text in hyperparameters.items()
+        if name != "seed" and text != configurations.as_text(configurations.FIELDS[name].default)
+    }
+    space.check_fixed(typed)
+    return typed
+
+
+def run_search(plan: Plan, experiment: str, metering: Metering, *, resume: bool) -> None:
+    """Search, and say what came of it.
+
+    Raises:
+        InputError: something that was given cannot be used; told before a run is opened.
+    """
+    from pipeline import tracking
+    from pipeline.run import all_steps
+    from pipeline.search.loop import Search
+    from pipeline.search.report import report
+    from pipeline.search.sampling import Sampling
+    from pipeline.shared_steps import partitioned, preprocessed
+    from pipeline.tracking.search_log import SearchLog
+
+    Sampling(plan.space, dict(plan.fixed), plan.sampler, plan.seed, plan.slack)
+    experiment_id = tracking.open_experiment(experiment)
+    parent = SearchLog.resume(experiment_id, plan.key) if resume else None
+    if resume and parent is None:
+        problem = "there is no such search in this experiment: leave the option out to begin it"
+        raise InputError("--resume", "yes", problem)
+    preprocessed(configurations.parse(dict(plan.fixed)))
+    meter = machine_meter(metering)
+    idle = idle_power() or measure_idle_power(meter)
+    if parent is None:
+        name = f"search-{plan.space.path.stem}-{plan.sampler}"
+        parent = SearchLog.start(experiment_id, name, plan.key, plan.parameters, plan.space.path)
+
+    def train(log: "RunLog", configuration: Configuration, give_up: "GiveUp | None") -> None:
+        with power_limited(configuration.power_limit_w):
+            dataset = preprocessed(configuration)
+            parts = partitioned(configuration, dataset)
+            all_steps(log, configuration, dataset, parts, meter, metering, idle, give_up=give_up)
+
+    view = SearchView(plan)
+    with parent, meter.window("search") as window, view.shown():
+        running = Search(plan, parent, window, train, meter.carbon, view.update)
+        try:
+            ended_by = running.run()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"--resume goes on with search {parent.run_id}") from None
+        finally:
+            # Also of what was interrupted: the record says where it stands.
+            answer = report(running, parent)
+    click.echo(f"Ended by {ended_by}.\n{answer}")

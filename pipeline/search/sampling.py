@@ -1,0 +1,182 @@
+"""Which configuration to try next, by Optuna's samplers or along a grid.
+
+`ask` is a function of what has been tried: it keeps no state. A search that was interrupted asks
+the same questions again that an undisturbed one would have asked, from the record in MLflow.
+"""
+
+import importlib
+import random
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipeline.search.parameters import Point
+from pipeline.search.space import Space
+from pipeline.search.trial import Trial, values
+from steps.configuration import Configuration
+from steps.errors import InputError
+
+if TYPE_CHECKING:
+    import optuna
+
+SAMPLERS = ("tpe", "random", "grid", "brute_force", "nsgaii", "gp", "qmc")
+
+TRIES = 100
+"""Of a sampler to come up with something new, before chance decides."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How configurations are chosen.
+
+    Attributes:
+        space: to choose from.
+        fixed: texts of hyperparameters by name, for all configurations.
+        sampler: one of `SAMPLERS`.
+        seed: of the choice.
+        slack: of the pruning, over the best cost.
+    """
+
+    space: Space
+    fixed: dict[str, str]
+    sampler: str
+    seed: int
+    slack: float
+    target: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """See that the sampler can be had.
+
+        Raises:
+            InputError: it is unknown, needs a package, or a grid that the space does not have.
+        """
+        if self.sampler not in SAMPLERS:
+            raise InputError("--sampler", self.sampler, f"choose one of {', '.join(SAMPLERS)}")
+        if self.sampler in ("grid", "brute_force"):
+            self.space.points(self.fixed)
+        else:
+            self.space.check_fixed(self.fixed)
+            try:
+                self._optuna_sampler(0)
+            except ImportError as error:
+                problem = f"needs a package that is not installed ({error.name})"
+                raise InputError("--sampler", self.sampler, problem) from None
+        texts = self.space.configuration(self._any_point(), self.fixed)
+        object.__setattr__(self, "target", texts.target_accuracy)
+
+    def ask(self, trials: Sequence[Trial], taken: Sequence[str] = ()) -> Point | None:
+        """A point that was not tried yet; None when there is none left.
+
+        The default configuration comes first, if the space has it: what everybody would have
+        taken is what a winner has to beat.
+
+        Args:
+            trials: all so far.
+            taken: config_ids of those under way.
+        """
+        known = {trial.config_id for trial in trials} | set(taken)
+        for point in self._candidates(trials):
+            try:
+                configuration = self.space.configuration(point, self.fixed)
+            except InputError:
+                continue
+            if configuration.config_id not in known:
+                return point
+        return None
+
+    def _candidates(self, trials: Sequence[Trial]) -> Iterator[Point]:
+        if self.sampler == "grid":
+            yield from self.space.points(self.fixed)
+            return
+        if self.sampler == "brute_force":
+            points = list(self.space.points(self.fixed))
+            random.Random(self.seed).shuffle(points)
+            yield from points
+            return
+        default = self.space.point_of(self._default())
+        if default is not None:
+            yield default
+        study = self._study(trials)
+        for _ in range(TRIES):
+            trial = study.ask()
+            yield self.space.suggest(trial)
+            # Only a point that cannot be taken gets here. It is no news, or refused: told as bad
+            # as the worst, so that the sampler looks elsewhere.
+            study.tell(trial, self._worst(trials))
+        yield from self._what_is_left()
+
+    def _what_is_left(self) -> Iterator[Point]:
+        """Of a grid all of it, of ranges what chance finds."""
+        draw = random.Random(f"{self.seed} left")
+        if self.space.size is not None:
+            points = list(self.space.points(self.fixed))
+            draw.shuffle(points)
+            yield from points
+            return
+        study = _quiet_study(_optuna().samplers.RandomSampler(seed=draw.getrandbits(32)))
+        for _ in range(TRIES):
+            yield self.space.suggest(study.ask())
+
+    def _default(self) -> Configuration:
+        from steps import configuration
+
+        return configuration.parse(self.fixed)
+
+    def _study(self, trials: Sequence[Trial]) -> "optuna.Study":
+        study = _quiet_study(self._optuna_sampler(len(trials)))
+        distributions = self.space.distributions()
+        create = _optuna().trial.create_trial
+        for trial, value in zip(trials, values(trials, self.slack, self.target), strict=True):
+            study.add_trial(
+                create(
+                    params=trial.point,
+                    distributions={name: distributions[name] for name in trial.point},
+                    value=value,
+                )
+            )
+        return study
+
+    def _worst(self, trials: Sequence[Trial]) -> float:
+        return max(values(trials, self.slack, self.target), default=0.0)
+
+    def _optuna_sampler(self, trials: int) -> "optuna.samplers.BaseSampler":
+        samplers = _optuna().samplers
+        makers: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
+            "tpe": samplers.TPESampler,
+            "random": samplers.RandomSampler,
+            "nsgaii": samplers.NSGAIISampler,
+            "gp": samplers.GPSampler,
+            "qmc": samplers.QMCSampler,
+        }
+        # Another seed for each trial, since a sampler that is made anew would repeat itself.
+        seed = random.Random(f"{self.seed} {trials}").getrandbits(32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what Optuna calls experimental
+            if self.sampler == "gp":
+                importlib.import_module("torch")  # which Optuna would miss only when it is asked
+            return makers[self.sampler](seed=seed)
+
+    def _any_point(self) -> Point:
+        study = _quiet_study(_optuna().samplers.RandomSampler(seed=0))
+        for _ in range(TRIES):
+            point = self.space.suggest(study.ask())
+            try:
+                self.space.configuration(point, self.fixed)
+            except InputError as refusal:
+                refused = refusal
+            else:
+                return point
+        raise refused
+
+
+def _optuna() -> Any:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+def _quiet_study(sampler: "optuna.samplers.BaseSampler") -> "optuna.Study":
+    study: optuna.Study = _optuna().create_study(sampler=sampler)
+    return study

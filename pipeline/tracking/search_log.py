@@ -1,0 +1,167 @@
+"""A search in MLflow: a parent run, and a child per training."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.tracking.context.registry import resolve_tags
+
+from pipeline.journal import Journal
+from pipeline.tracking.project_run import PROJECT_TAGS
+from pipeline.tracking.run_log import RunLog
+from pipeline.tracking.store import RecordedRun, recorded
+from steps.configuration import Configuration
+from steps.errors import one_line
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from pipeline.search.parameters import Point
+
+KEY, NUMBER, POINT, ROLE = "search.key", "search.number", "search.point", "search.role"
+GIVEN_UP_BY = "search.given_up_by"
+"""The rule of the pruning that ended a training."""
+
+PARENT = "mlflow.parentRunId"
+
+TRIAL, CONFIRMATION = "trial", "confirmation"
+"""Roles of a child: a configuration that is tried, or a leader that is trained again."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """A training of a search that has ended, as MLflow has it.
+
+    Attributes:
+        run: the whole of it.
+        number: counted from 0, in the order in which they began.
+        role: `TRIAL` or `CONFIRMATION`.
+        point: of the space.
+    """
+
+    run: RecordedRun
+    number: int
+    role: str
+    point: "Point"
+
+
+class SearchLog:
+    """The parent run, open for writing; as a context manager it ends the run whatever happens."""
+
+    def __init__(self, run_id: str, experiment_id: str) -> None:
+        """Args: the parent, and where it lies."""
+        self.run_id = run_id
+        self._experiment_id = experiment_id
+        self._client = MlflowClient()
+        self._journal = Journal(run_id)
+
+    @classmethod
+    def start(
+        cls, experiment_id: str, name: str, key: str, parameters: Mapping[str, str], space: Path
+    ) -> Self:
+        """Open a new parent run."""
+        client = MlflowClient()
+        tags = {**resolve_tags(), **PROJECT_TAGS, KEY: key}
+        run = client.create_run(experiment_id, tags=tags, run_name=name)
+        log = cls(run.info.run_id, experiment_id)
+        log._journal.begin(mlflow.get_tracking_uri())
+        given = [Param(*item) for item in parameters.items()]
+        client.log_batch(log.run_id, params=given)
+        client.log_artifact(log.run_id, str(space))
+        return log
+
+    @classmethod
+    def resume(cls, experiment_id: str, key: str) -> Self | None:
+        """The latest parent run of that key; None if there is none."""
+        found = MlflowClient().search_runs(
+            [experiment_id], f"tags.`{KEY}` = '{key}'", ViewType.ACTIVE_ONLY, 1
+        )
+        return cls(found[0].info.run_id, experiment_id) if found else None
+
+    def __enter__(self) -> Self:
+        """The search is at work until the block ends."""
+        self._journal.begin(mlflow.get_tracking_uri())
+        mlflow.start_run(run_id=self.run_id)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """FINISHED, or KILLED after Ctrl-C, or FAILED with the reason as a tag."""
+        status = "FINISHED"
+        try:
+            if error is not None:
+                interrupted = isinstance(error, KeyboardInterrupt)
+                status = "KILLED" if interrupted else "FAILED"
+                told = "interrupted by the user" if interrupted else one_line(error)
+                self.tag({"failure": told[:500]})
+        finally:
+            mlflow.end_run(status)
+        self._journal.delete()
+
+    def open_child(
+        self, configuration: Configuration, number: int, role: str, point: "Point"
+    ) -> RunLog:
+        """A run for one training."""
+        tags = {PARENT: self.run_id, NUMBER: str(number), ROLE: role, POINT: json.dumps(point)}
+        return RunLog.start(self._experiment_id, configuration, further_tags=tags)
+
+    def children(self) -> list[Child]:
+        """The trainings that have ended, by number; what was interrupted is none of them."""
+        ended: list[Child] = []
+        page_token: str | None = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment_id],
+                f"tags.`{PARENT}` = '{self.run_id}' and status != 'KILLED' and status != 'RUNNING'",
+                ViewType.ACTIVE_ONLY,
+                1000,
+                page_token=page_token,
+            )
+            ended += [child_of(recorded(run)) for run in page]
+            page_token = page.token
+            if not page_token:
+                return sorted(ended, key=lambda child: child.number)
+
+    def accuracies(self, run_id: str) -> list[float]:
+        """Validation accuracy after each epoch of a training."""
+        history = self._client.get_metric_history(run_id, "val_accuracy")
+        return [metric.value for metric in sorted(history, key=lambda metric: metric.step)]
+
+    def recorded(self) -> RecordedRun:
+        """The parent as MLflow has it now."""
+        return recorded(self._client.get_run(self.run_id))
+
+    def figures(self, figures: Mapping[str, float | None], step: int) -> None:
+        """Metrics of the search so far; what is None was not measured and stays absent."""
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, v, now, step) for name, v in figures.items() if v is not None]
+        self._client.log_batch(self.run_id, metrics=metrics)
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Say something of the search."""
+        self._client.log_batch(self.run_id, tags=[RunTag(*item) for item in tags.items()])
+
+    def describe(self, text: str) -> None:
+        """The description that a person reads on the parent's page, in Markdown."""
+        self.tag({"mlflow.note.content": text})
+
+    def page(self, figure: "go.Figure", path: str) -> None:
+        """An interactive figure that works offline."""
+        self._client.log_text(self.run_id, figure.to_html(include_plotlyjs=True), path)
+
+
+def child_of(run: RecordedRun) -> Child:
+    """A run of a search as one of its children."""
+    tags = run.tags
+    return Child(run, int(tags[NUMBER]), tags[ROLE], json.loads(tags[POINT]))
