@@ -50,7 +50,9 @@ def find_lr(
     dataset = preprocessed(configuration)
     parts = partitioned(configuration, dataset)
     meter = machine_meter(metering)
-    from steps.train import find_learning_rate
+    from steps.train import find_learning_rate, require_fit
+
+    require_fit(configuration, dataset)
 
     curve, measurement = find_learning_rate(
         dataset, parts, configuration, meter, start_lr=start_lr, end_lr=end_lr, **counts

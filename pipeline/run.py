@@ -71,6 +71,9 @@ def run_configuration(
         dataset = preprocessed(configuration)
         parts = partitioned(configuration, dataset)
         meter = machine_meter(metering)
+        from steps.train import require_fit
+
+        require_fit(configuration, dataset)
         with tracking.RunLog.start(experiment_id, configuration) as log:
             progress = terminal.TrainingProgress(configuration)
             all_steps(log, configuration, dataset, parts, meter, metering, idle, progress)

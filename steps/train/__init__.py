@@ -23,7 +23,7 @@ from steps.train.epochs import Epoch, EpochRecorder, Record
 from steps.train.find_lr import LearningRateCurve, find_lr
 from steps.train.fit import FitReport, fit_in_graph
 from steps.train.giving_up import GiveUp, GivingUp, Progress
-from steps.train.model import build_classifier, with_scaler
+from steps.train.model import build_classifier, require_fit, with_scaler
 from steps.train.optimizer import build_optimizer
 from steps.train.precision import precision, slow_here
 from steps.train.reuse import GraphCache
@@ -36,6 +36,7 @@ __all__ = [
     "TrainToAccuracy",
     "Training",
     "find_learning_rate",
+    "require_fit",
     "train",
 ]
 

@@ -43,6 +43,21 @@ def build_classifier(configuration: Configuration, dataset: Dataset) -> keras.Mo
     return keras.Model(rows, _probabilities(rows, configuration, dataset), name=CLASSIFIER)
 
 
+def require_fit(configuration: Configuration, dataset: Dataset) -> None:
+    """See that a dataset and the hyperparameters that depend on it go together.
+
+    Raises:
+        InputError: they do not.
+    """
+    if configuration.augmentation == "random" and dataset.is_table:
+        problem = f"needs images; {dataset.source} is a table; take mixup or cutmix"
+        raise InputError("--augmentation", "random", problem)
+    if configuration.model.startswith("file:"):
+        build_classifier(configuration, dataset)
+    elif configuration.model != "mlp":
+        _images(keras.Input(dataset.scaled_shape), configuration.model, dataset)
+
+
 def _probabilities(
     rows: keras.KerasTensor, configuration: Configuration, dataset: Dataset
 ) -> keras.KerasTensor:

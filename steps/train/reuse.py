@@ -23,6 +23,9 @@ state. The graph used last is kept however large it is."""
 
 STEP_TIMES_KEPT = 16
 
+NUMBERED_BY_KERAS = ("keras.layers", "keras.optimizers", "keras.models", "keras.src.ops")
+"""Modules whose objects Keras names by counting."""
+
 KEYS_OF_NAMES = ("name", "keras_history", "input_layers", "output_layers")
 """Where a Keras configuration has the name of a layer."""
 
@@ -173,7 +176,7 @@ def _canonical(config: Any) -> Any:
 
 def _has_automatic_name(item: dict[str, Any]) -> bool:
     module, name = str(item.get("module")), item.get("class_name")
-    numbered = module.startswith(("keras.layers", "keras.optimizers", "keras.models"))
+    numbered = module.startswith(NUMBERED_BY_KERAS)
     return isinstance(item.get("config"), dict) and (
         numbered or name in ("Sequential", "Functional")
     )

@@ -295,11 +295,16 @@ def test_two_epochs_in_the_graph_are_those_of_model_fit_to_the_last_bit_and_the_
 
 
 @pytest.mark.parametrize("model", OF_KERAS)
-def test_models_of_keras_train_in_the_graph(model):
+def test_models_of_keras_train_in_the_graph_and_share_it(model):
+    def fit(trained):
+        rows = SCALED[:4], IMAGES.labels[:4]
+        return fit_in_graph(trained, rows, batch_size=4, jit_compile="off")
+
     trained = compiled(model)
     before = trained.get_weights()
-    report = fit_in_graph(trained, (SCALED[:4], IMAGES.labels[:4]), batch_size=4, jit_compile="off")
+    report = fit(trained)
     assert report.engine == "graph"
+    assert fit(compiled(model, lr=0.003, seed=8)).graph_reused
     assert np.isfinite(report.batch_losses).all()
     assert not any(map(np.array_equal, before, trained.get_weights()))
 
