@@ -69,11 +69,12 @@ def run_configuration(
         experiment_id = tracking.open_experiment(experiment)
         idle = idle_power()
         dataset = preprocessed(configuration)
-        parts = partitioned(configuration, dataset)
-        meter = machine_meter(metering)
+        terminal.quiet_libraries()
         from steps.train import require_fit
 
         require_fit(configuration, dataset)
+        parts = partitioned(configuration, dataset)
+        meter = machine_meter(metering)
         with tracking.RunLog.start(experiment_id, configuration) as log:
             progress = terminal.TrainingProgress(configuration)
             all_steps(log, configuration, dataset, parts, meter, metering, idle, progress)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import steps
+from pipeline import terminal
 from pipeline.cache import STEPS
 from pipeline.step_cache import Recipe, StepCache, sha256_of
 from steps.configuration import Configuration
@@ -57,6 +58,8 @@ def preprocessed(configuration: Configuration) -> "Dataset":
     recipe = _preprocess_recipe(decisive)
 
     def read() -> Dataset:
+        if decisive.dataset.startswith("keras:"):
+            terminal.quiet_libraries()
         dataset = preprocess(decisive)
         if _preprocess_recipe(decisive) != recipe:
             raise InputError("--dataset", decisive.dataset, "changed while it was being read")

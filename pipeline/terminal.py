@@ -216,6 +216,8 @@ def _summary(run: "RecordedRun") -> dict[str, str]:
     metrics, target = run.metrics, run.parameters["target_accuracy"]
     outcome = run.tags.get("outcome", "not trained")
     rows = {"outcome": f"{outcome} (target {target})"}
+    if "dataset.parts" in run.tags:
+        rows["rows"] = run.tags["dataset.parts"]
     if "time_spent_s" in metrics:
         rows["epochs"] = f"{metrics['epochs']:.0f}"
         rows["time"] = f"{metrics['time_spent_s']:.2f} s"

@@ -203,7 +203,9 @@ class Configuration:
                 decisive["model"] += hashlib.sha256(self.model_file.read_bytes()).hexdigest()
             except OSError as error:
                 raise InputError(
-                    "--model", self.model, f"cannot be read ({error.strerror})"
+                    "--model",
+                    self.model,
+                    f"cannot be read ({(error.strerror or str(error)).lower()})",
                 ) from None
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:10]
 

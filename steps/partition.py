@@ -3,6 +3,7 @@
 import json
 import warnings
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ from steps.preprocess import Dataset
 from steps.scaling import Indices, ScaledRows, Scaler, learn_scaler
 
 PARTS = ("train", "validation", "test")
+MOST_FOLDS = 20
 INDICES, STATISTICS = "indices.npz", "statistics.json"
 """Files of a saved partition."""
 
@@ -147,21 +149,23 @@ class _Draw:
     def _split_groups(
         self, rows: Indices, labels: npt.NDArray[Any], groups: npt.NDArray[Any], share: float
     ) -> tuple[Indices, Indices]:
-        folds = max(2, round(1 / share))
-        if len(np.unique(groups)) < folds:
+        # So many of so many folds: of a fifth or a tenth of the rows one, of two fifths two.
+        wanted = Fraction(share).limit_denominator(MOST_FOLDS) or Fraction(1, round(1 / share))
+        if len(np.unique(groups)) < wanted.denominator:
             problem = (
                 f"has {len(np.unique(groups))} groups to draw a part of {share:.0%} from: too few"
             )
             raise InputError("--group", "", problem)
-        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=self.seed)
+        splitter = StratifiedGroupKFold(wanted.denominator, shuffle=True, random_state=self.seed)
         with warnings.catch_warnings():
             # Of classes with fewer rows than folds: `require_all_classes` has the last word.
             warnings.simplefilter("ignore", UserWarning)
             try:
-                first, second = next(splitter.split(rows, labels, groups))
+                folds = [fold for _, fold in splitter.split(rows, labels, groups)]
             except ValueError as error:
                 raise InputError("--group", "", one_line(error)) from None
-        return rows[first], rows[second]
+        first, second = folds[wanted.numerator :], folds[: wanted.numerator]
+        return rows[np.concatenate(first)], rows[np.concatenate(second)]
 
     def require_all_classes(self, train: Indices) -> None:
         """Raises: InputError if a class is in another part only."""
@@ -181,7 +185,7 @@ class _Draw:
 def _refuse_groups_in_both(own: npt.NDArray[Any], test: npt.NDArray[Any]) -> None:
     shared = len(np.intersect1d(own, test))
     if shared:
-        problem = f"{shared} groups are both in the published test part and in the other rows"
+        problem = f"groups in the published test part and in the other rows as well: {shared}"
         raise InputError("--group", "", problem)
 
 

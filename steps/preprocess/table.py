@@ -90,6 +90,9 @@ def _csv_files(configuration: Configuration) -> list[CsvFile]:
     named = [label] if label and not label.isdecimal() else []
     path = Path(configuration.dataset.removeprefix("csv:"))
     main = open_csv("--dataset", configuration.dataset, path, named)
+    # Seen at once: as a table, a large text file would take three times its size in memory.
+    if len(main.columns) == 1:
+        raise InputError("--dataset", configuration.dataset, "has no column beside the label")
     if not configuration.test_csv:
         return [main]
     expected = main.columns if main.has_header else ()

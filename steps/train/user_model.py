@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from steps.errors import InputError, one_line
 
 MODULE = "greenest_user_model"
 """What the file is called while it is imported."""
+
+ROWS_TO_TRY = 8
+ROUNDING = 0.05
+"""Of a sum of probabilities; bfloat16 has three digits."""
 
 Refusal = Callable[[str], InputError]
 
@@ -25,9 +30,8 @@ def user_model(value: str, rows: keras.KerasTensor, classes: int) -> keras.Keras
 
     The function is called as ``FUNCTION(input_shape, classes)``, where `input_shape` is the shape
     of one scaled row, and gives a `keras.Model` from rows (batch, *input_shape) to probabilities
-    (batch, classes), also where there are two classes. That they are probabilities, 0 to 1 and
-    adding to 1, is taken on trust. The layers of the model are used, not how it is compiled, nor a
-    ``train_step`` of its own.
+    (batch, classes), also where there are two classes. The layers of the model are
+    used, not how it is compiled, nor a ``train_step`` of its own.
 
     The layers have to be Keras' own, so that the saved model can be loaded where the file is not.
     The seed of the run decides what Keras draws, not what the file draws by other means.
@@ -50,6 +54,7 @@ def user_model(value: str, rows: keras.KerasTensor, classes: int) -> keras.Keras
         found = "several outputs" if shape is None else _batch_of(shape)
         problem = f"its model gives {found} and must give {_batch_of((None, classes))}"
         raise refusal(f"{problem}, a probability per class")
+    _require_probabilities(keras.Model(rows, probabilities), refusal)
     _require_loadable(model, refusal)
     return probabilities
 
@@ -102,6 +107,14 @@ def _called(model: keras.Model, rows: keras.KerasTensor, refusal: Refusal) -> An
     except Exception as error:
         problem = f"its model does not take rows of shape {_batch_of(rows.shape)}"
         raise refusal(f"{problem}: {_told(error)}") from None
+
+
+def _require_probabilities(model: keras.Model, refusal: Refusal) -> None:
+    """By a few rows: logits would train badly, and stop the evaluate step hours later."""
+    rows = np.random.default_rng(0).normal(size=(ROWS_TO_TRY, *model.input_shape[1:]))
+    told = keras.ops.convert_to_numpy(model(rows.astype(np.float32))).astype(np.float64)
+    if (told < 0).any() or (abs(told.sum(axis=1) - 1) > ROUNDING).any():
+        raise refusal("its model must end in probabilities, 0 to 1 and adding to 1: a softmax")
 
 
 def _require_loadable(model: keras.Model, refusal: Refusal) -> None:

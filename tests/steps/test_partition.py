@@ -217,7 +217,10 @@ def test_no_group_is_in_two_parts_and_no_row_is_lost(count, largest, partitionin
 
 def test_a_group_that_the_published_test_part_shares_with_the_rest_is_refused():
     dataset = replace(grouped(np.repeat(np.arange(30), 4)), test_rows=10)
-    with pytest.raises(InputError, match=r"^--group: 1 groups are both in the published test part"):
+    with pytest.raises(
+        InputError,
+        match=r"^--group: groups in the published test part and in the other rows as well: 1",
+    ):
         partition(dataset, "80-10-10", "none", 0)
 
 
@@ -335,3 +338,35 @@ def test_a_partition_comes_back_from_disk_as_it_was(tmp_path):
     np.testing.assert_array_equal(parts.scaler.scale, again.scaler.scale)
     assert again.duplicates == parts.duplicates
     assert (again.scaler.fill is None) == (parts.scaler.fill is None)
+
+
+@settings(deadline=None)
+@given(many_classes, partitionings, seeds)
+def test_every_row_that_training_has_seen_is_counted(counts, partitioning, seed):
+    drawn = table_of(counts)
+    few = np.random.default_rng(seed).integers(0, 3, drawn.features.shape).astype(float)
+    parts = partition(replace(drawn, features=few, digest=""), partitioning, "none", seed)
+    seen = {tuple(row) for row in few[parts.train]}
+    for name in ("validation", "test"):
+        again = sum(tuple(row) in seen for row in few[getattr(parts, name)])
+        assert parts.duplicates[name] == again
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.sampled_from(sorted(SCIKIT_LEARNS)), many_classes, seeds)
+def test_no_statistic_comes_from_rows_that_do_not_train(preprocessing, counts, seed):
+    table = table_of(counts, seed % 1000)
+    parts = partition(table, "60-20-20", preprocessing, seed)
+    features = table.features.copy()
+    features[np.concatenate([parts.validation, parts.test])] = 1e6
+    other = partition(replace(table, features=features, digest=""), "60-20-20", preprocessing, seed)
+    np.testing.assert_array_equal(other.scaler.center, parts.scaler.center)
+    np.testing.assert_array_equal(other.scaler.scale, parts.scaler.scale)
+
+
+@pytest.mark.parametrize("partitioning", ["40-20-40", "20-20-60", "10-10-80", "80-10-10"])
+def test_equal_groups_meet_the_shares_that_were_asked_for(partitioning):
+    dataset = grouped(np.repeat(np.arange(400), 3))
+    parts = parts_of(partition(dataset, partitioning, "none", 0))
+    percent = [round(100 * len(part) / len(dataset.labels)) for part in parts]
+    assert percent == [int(share) for share in partitioning.split("-")]

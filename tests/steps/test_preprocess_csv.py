@@ -167,6 +167,18 @@ def test_a_file_with_nothing_beside_the_label_is_refused(refusal, write):
     assert refusal(write("kind\na\nb\na\nb\n")).endswith("has no column beside the label")
 
 
+def test_a_text_of_one_column_is_refused_without_being_read_whole(write, refusal, monkeypatch):
+    read = pd.read_csv
+
+    def read_a_row(*args, **options):
+        assert options.get("nrows") == 1
+        return read(*args, **options)
+
+    path = write("y\n" * 1000)
+    monkeypatch.setattr(pd, "read_csv", read_a_row)
+    assert refusal(path).endswith("has no column beside the label")
+
+
 def test_a_file_that_is_not_there_is_refused(refusal, tmp_path):
     assert "no such file" in refusal(f"csv:{tmp_path / 'nothing.csv'}")
     assert "is a directory" in refusal(f"csv:{tmp_path}")

@@ -135,6 +135,10 @@ WRONG = {
         keras_code("    return keras.Sequential([layers.Dense(classes, 'softmax')])"),
         "its model gives (batch, 8, 8, 3) and must give (batch, 3)",
     ),
+    "logits": (
+        keras_code("    return keras.Sequential([layers.Flatten(), layers.Dense(classes)])"),
+        "its model must end in probabilities, 0 to 1 and adding to 1: a softmax",
+    ),
     "two outputs": (
         keras_code(
             "    x = keras.Input(input_shape)\n    y = layers.Dense(classes)(layers.Flatten()(x))\n"
