@@ -1,5 +1,6 @@
 """``python -m pipeline search``: find the greenest configuration of a space."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from steps.configuration import Configuration
 from steps.errors import InputError
 
 if TYPE_CHECKING:
+    from energy import Carbon
     from pipeline.tracking import RunLog
     from steps.train import GiveUp
 
@@ -126,6 +128,17 @@ def _fixed(space: Space, hyperparameters: dict[str, str]) -> dict[str, str]:
     return typed
 
 
+def _require_carbon(plan: Plan, carbon: "Carbon") -> None:
+    """See that what is to be limited or minimized can be told."""
+    if carbon.intensity_g_per_kwh is not None:
+        return
+    problem = "no carbon intensity is known here: give --country or --carbon-intensity"
+    if plan.limits.emissions_kg is not None:
+        raise InputError("--budget-g", f"{1000 * plan.limits.emissions_kg:g}", problem)
+    if plan.objective.name == "emissions":
+        raise InputError("--objective", plan.objective.name, problem)
+
+
 def run_search(plan: Plan, experiment: str, metering: Metering, *, resume: bool) -> None:
     """Search, and say what came of it.
 
@@ -148,6 +161,7 @@ def run_search(plan: Plan, experiment: str, metering: Metering, *, resume: bool)
         raise InputError("--resume", "yes", problem)
     preprocessed(configurations.parse(dict(plan.fixed)))
     meter = machine_meter(metering)
+    _require_carbon(plan, meter.carbon)
     idle = idle_power() or measure_idle_power(meter)
     if parent is None:
         name = f"search-{plan.space.path.stem}-{plan.sampler}"
@@ -164,9 +178,11 @@ def run_search(plan: Plan, experiment: str, metering: Metering, *, resume: bool)
         running = Search(plan, parent, window, train, meter.carbon, view.update)
         try:
             ended_by = running.run()
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"--resume goes on with search {parent.run_id}") from None
-        finally:
-            # Also of what was interrupted: the record says where it stands.
-            answer = report(running, parent)
+        except BaseException:
+            # The record says where the search stands, if that can be; why it ended matters more.
+            with contextlib.suppress(Exception):
+                report(running, parent)
+            click.echo(f"--resume goes on with search {parent.run_id}", err=True)
+            raise
+        answer = report(running, parent)
     click.echo(f"Ended by {ended_by}.\n{answer}")

@@ -1,5 +1,6 @@
 """The search itself: ask, train, learn, until something runs out; then the leaders again."""
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -7,11 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import click
+
 from pipeline import terminal
 from pipeline.search.plan import Plan
 from pipeline.search.pruning import Pruning, Standing, Unpruned, pruning
 from pipeline.search.sampling import Sampling
-from pipeline.search.trial import Trial
+from pipeline.search.trial import Trial, best_cost
 from pipeline.tracking.search_log import (
     CONFIRMATION,
     GIVEN_UP_BY,
@@ -78,12 +81,7 @@ class Search:
         self._cheapest_compilation = 0.0
         self.children: list[Child] = []
         self.trials: list[Trial] = []
-        before = log.recorded().metrics
-        self._before = Spent(
-            before.get("search_energy_j"),
-            before.get("search_emissions_kg"),
-            before.get("search_time_s", 0.0),
-        )
+        self._before = _spent_before(log)
         self._began = time.monotonic()
         for child in log.children():
             self._include(child)
@@ -117,6 +115,16 @@ class Search:
             _sum(self._before.emissions_kg, now.emissions_kg),
             self._before.time_s + time.monotonic() - self._began,
         )
+
+    def figures(self) -> dict[str, float | None]:
+        """As the parent run keeps them."""
+        spent, best = self.spent(), best_cost(self.trials)
+        return {
+            "search_energy_j": spent.energy_j,
+            "search_emissions_kg": spent.emissions_kg,
+            "search_time_s": spent.time_s,
+            "best_so_far": best if math.isfinite(best) else None,
+        }
 
     def leaders(self) -> list[Trial]:
         """The trials to train again, the best first; all of them where that was asked for."""
@@ -187,28 +195,22 @@ class Search:
             # The run keeps the reason, and another configuration may well work; but not without
             # the store.
             if terminal.is_of_the_store(error):
+                with contextlib.suppress(Exception):
+                    self._log.broke_off(log.run_id)
                 raise
         child = child_of(log.recorded())
         self._include(child)
-        spent = self.spent()
-        costs = [trial.cost for trial in self.trials]
-        self._log.figures(
-            {
-                "search_energy_j": spent.energy_j,
-                "search_emissions_kg": spent.emissions_kg,
-                "search_time_s": spent.time_s,
-                "best_so_far": best_so_far if math.isfinite(best_so_far := min(costs)) else None,
-            },
-            step=len(self.children),
-        )
+        self._log.figures(self.figures(), step=len(self.children))
         self._watch(child, self)
 
     def _include(self, child: Child) -> None:
         """What a training that has ended teaches."""
+        if child.role == TRIAL:
+            self.trials.append(self._trial(child))
         self.children.append(child)
+
+    def _trial(self, child: Child) -> Trial:
         metrics, tags = child.run.metrics, child.run.tags
-        if child.role != TRIAL:
-            return
         outcome = tags.get("outcome", Outcome.FAILED)
         trial = Trial(
             number=child.number,
@@ -227,14 +229,26 @@ class Search:
             trial = dataclasses.replace(trial, val_accuracy=max(accuracies))
             if math.isfinite(trial.cost):
                 self._pruning.learn(trial.cost, accuracies)
-        self.trials.append(trial)
+        return trial
 
     def _refuse_to_go_on_where_all_fails(self) -> None:
         if len(self.trials) != FAILURES_TO_STOP:
             return
         if all(trial.outcome == Outcome.FAILED for trial in self.trials):
             reason = self.children[-1].run.tags.get("failure", "no reason recorded")
-            raise ValueError(f"the first {FAILURES_TO_STOP} trainings all failed: {reason}")
+            told = f"the first {FAILURES_TO_STOP} trainings all failed, the last one: {reason}"
+            raise click.ClickException(told)
+
+
+def _spent_before(log: SearchLog) -> Spent:
+    """In earlier sittings, by what they said and by the training that each of them broke off."""
+    told = log.recorded().metrics
+    lost = [run.metrics for run in log.unbilled()]
+    return Spent(
+        _sum(told.get("search_energy_j"), *(each.get("energy_spent_j") for each in lost)),
+        _sum(told.get("search_emissions_kg"), *(each.get("emissions_kg") for each in lost)),
+        told.get("search_time_s", 0.0) + sum(each.get("time_spent_s", 0.0) for each in lost),
+    )
 
 
 def _sum(*parts: float | None) -> float | None:

@@ -95,8 +95,9 @@ class Cap:
         per_epoch = training / standing.epochs
         if standing.spent + standing.streak_missing * per_epoch > self.limit:
             return "streak"
-        # After the first two rules both are positive, unless the limit is all taken by compiling.
-        lowest = self.envelope.at(training / max(self.limit - standing.before, training))
+        # Compiling may have taken all of the limit: then this is the end of the way.
+        left = self.limit - standing.before
+        lowest = self.envelope.at(training / left if left else 1.0)
         return "envelope" if standing.val_accuracy < lowest - ENVELOPE_MARGIN else ""
 
     def learn(self, cost: float, accuracies: Sequence[float]) -> None:

@@ -48,7 +48,8 @@ def report(search: Search, log: SearchLog) -> str:
         "\n\n".join([*answer, _leaders(search, choice), *_bill_lines(bill, search, choice)])
     )
     log.page(_progress(search), PROGRESS)
-    log.figures(_figures(bill, choice, objective), step=len(search.children))
+    figures = {**search.figures(), **_figures(bill, choice, objective)}
+    log.figures(figures, step=len(search.children))
     if choice.ranking:
         log.tag({"search.greenest": choice.ranking[0].config_id})
     return "\n".join([*lines, f"Search: run {log.run_id}"])
@@ -105,7 +106,7 @@ def _bill_lines(bill: Bill, search: Search, choice: Choice) -> list[str]:
     ]
     lines = [
         f"The search spent {energy}{carbon} in {seconds(bill.time_s)}; "
-        f"trainings: {', '.join(parts)}."
+        f"trainings, a compilation that several share counted once: {', '.join(parts)}."
     ]
     if bill.saved_at_most_j:
         lines.append(f"Giving up early saved at most {joules(bill.saved_at_most_j)}.")

@@ -46,13 +46,15 @@ def values(trials: Sequence[Trial], slack: float, target: float) -> list[float]:
     """What a sampler is told of each trial, less is better: its cost, or a bound of it.
 
     A training that missed its target has spent more, for all that is known, than any that reached
-    it: that it was given up early must not make it look cheap.
+    it: that it was given up early must not make it look cheap. As long as none reached it, only how
+    far they were from it tells them apart: one that broke at once has spent the least.
     """
     best = best_cost(trials)
-    dearest = max((trial.cost for trial in trials if trial.outcome == Outcome.REACHED), default=0.0)
-    return [
-        trial.cost
-        if math.isfinite(trial.cost)
-        else max(dearest, lower_bound(trial.spent or 0.0, best, slack, target - trial.val_accuracy))
-        for trial in trials
-    ]
+    costs = [trial.cost for trial in trials if math.isfinite(trial.cost)]
+    at_least = max(costs or [trial.spent or 0.0 for trial in trials], default=0.0)
+
+    def bound(trial: Trial) -> float:
+        spent = trial.spent if costs and trial.spent is not None else at_least
+        return max(at_least, lower_bound(spent, best, slack, target - trial.val_accuracy))
+
+    return [trial.cost if math.isfinite(trial.cost) else bound(trial) for trial in trials]

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -34,7 +33,6 @@ class SearchView:
         self._plan = plan
         self._recent: list[str] = []
         self._live: Live | None = None
-        self._began = time.monotonic()
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
@@ -42,7 +40,8 @@ class SearchView:
         if not progress_console.is_terminal:
             yield
             return
-        with Live(console=progress_console, transient=True, refresh_per_second=4) as self._live:
+        first = Text(f"search {self._plan.space.path} by {self._plan.sampler}: the first training")
+        with Live(first, console=progress_console, transient=True) as self._live:
             yield
         self._live = None
 
@@ -81,10 +80,12 @@ class SearchView:
     def _time_left(self, search: "Search") -> str:
         """By the trainings that are left at the mean time of those that are done."""
         limits, done = self._plan.limits, len(search.trials)
-        elapsed_s = time.monotonic() - self._began
+        if limits.trials and done >= limits.trials:
+            return "the leaders once more"
+        elapsed_s = search.spent().time_s
         guesses = []
         if limits.trials and done:
             guesses.append((limits.trials - done) * elapsed_s / done)
         if limits.time_s:
-            guesses.append(limits.time_s - search.spent().time_s)
+            guesses.append(limits.time_s - elapsed_s)
         return f"about {seconds(max(0.0, min(guesses)))}, then the repeats" if guesses else "?"

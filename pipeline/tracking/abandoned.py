@@ -15,19 +15,28 @@ def close_abandoned_runs() -> list[str]:
     Returns:
         Ids of the runs, which are KILLED now.
     """
-    abandoned = Journal.abandoned(mlflow.get_tracking_uri())
-    for run_id in abandoned:
-        log = RunLog(run_id)
+    ended: list[str] = []
+    for run_id in Journal.abandoned(mlflow.get_tracking_uri()):
         try:
-            if KEY in log.recorded().tags:
-                log.tag({"failure": "its process ended; --resume takes up the search"})
-            else:
-                log.deliver()
-                log.failed("its process ended before MLflow had everything")
-            MlflowClient().set_terminated(run_id, "KILLED")
+            if _ended(RunLog(run_id)):
+                ended.append(run_id)
         except MlflowException as error:
             # Deleted since: there is nobody to deliver to.
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
         Journal(run_id).delete()
-    return abandoned
+    return ended
+
+
+def _ended(log: RunLog) -> bool:
+    """End a run as KILLED; not one whose process was killed when it had just ended it."""
+    before = log.recorded()
+    if before.status == "FINISHED":
+        return False
+    if KEY in before.tags:
+        log.tag({"failure": "its process ended; --resume takes up the search"})
+    else:
+        log.deliver()
+        log.failed("its process ended before MLflow had everything")
+    MlflowClient().set_terminated(log.run_id, "KILLED")
+    return True

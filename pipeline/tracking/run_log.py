@@ -55,8 +55,8 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_DELIVERIES = 30.0
 """Of the curves of a long training, while it goes on."""
 
-METRICS_PER_CALL = 1000
-"""The most that MLflow's ``log_batch`` takes."""
+METRICS_PER_CALL = 900
+"""MLflow's ``log_batch`` takes a thousand things, tags included, of which there are a few."""
 
 TO_ACCURACY = ("time_to_accuracy_s", "energy_to_accuracy_j")
 
@@ -64,9 +64,17 @@ TO_ACCURACY = ("time_to_accuracy_s", "energy_to_accuracy_j")
 class RunLog:
     """One run, open for writing; as a context manager it ends the run whatever happens."""
 
-    def __init__(self, run_id: str) -> None:
-        """Args: the run to write to."""
+    def __init__(self, run_id: str, *, is_one_of_many: bool = False) -> None:
+        """Open a run for writing.
+
+        Args:
+            run_id: the run to write to.
+            is_one_of_many: a search has hundreds of runs, most of which nobody looks at: no
+                pictures, and no model where the target was missed.
+        """
         self.run_id = run_id
+        self._is_one_of_many = is_one_of_many
+        self._is_new = False
         self._client = MlflowClient()
         self._journal = Journal(run_id)
         self._parameters: dict[str, str] = {}
@@ -81,6 +89,8 @@ class RunLog:
         configuration: Configuration,
         name: str = "",
         further_tags: Mapping[str, str] | None = None,
+        *,
+        is_one_of_many: bool = False,
     ) -> Self:
         """Open a new run of `configuration`, called by its name unless told otherwise."""
         tags = {**resolve_tags(), **PROJECT_TAGS, "config_id": configuration.config_id}
@@ -88,8 +98,9 @@ class RunLog:
         run = MlflowClient().create_run(
             experiment_id, tags=tags, run_name=name or configuration.run_name
         )
-        log = cls(run.info.run_id)
+        log = cls(run.info.run_id, is_one_of_many=is_one_of_many)
         log._journal.begin(mlflow.get_tracking_uri())
+        log._is_new = True
         log._parameters = configuration.parameters()
         return log
 
@@ -100,7 +111,7 @@ class RunLog:
         try:
             parameters = [Param(*item) for item in self._parameters.items()]
             self._client.log_batch(self.run_id, params=parameters)
-            if "failure" in self.recorded().tags:
+            if not self._is_new and "failure" in self.recorded().tags:
                 self._client.delete_tag(self.run_id, "failure")
         except BaseException as error:
             self.__exit__(type(error), error, None)
@@ -177,11 +188,8 @@ class RunLog:
         """Where it is measured, with which carbon intensity, and the user's own model if any."""
         if model_file is not None:
             self._client.log_artifact(self.run_id, str(model_file), USER_MODEL)
-        before = self.recorded()
-        if "outcome" in before.tags:
-            self._client.delete_tag(self.run_id, "outcome")
-        # Trained before: MLflow cannot take a metric back, but what is infinite wins nothing.
-        self._figures({name: math.inf for name in TO_ACCURACY if name in before.metrics})
+        if not self._is_new:
+            self._take_back_earlier_training()
         intensity = carbon.intensity_g_per_kwh
         self._tags(
             {
@@ -192,6 +200,13 @@ class RunLog:
                 "carbon.intensity_g_per_kwh": "unknown" if intensity is None else f"{intensity:g}",
             }
         )
+
+    def _take_back_earlier_training(self) -> None:
+        before = self.recorded()
+        if "outcome" in before.tags:
+            self._client.delete_tag(self.run_id, "outcome")
+        # MLflow cannot take a metric back, but what is infinite wins nothing.
+        self._figures({name: math.inf for name in TO_ACCURACY if name in before.metrics})
 
     def record(self, epochs: Sequence["Epoch"]) -> None:
         """Keep epochs on disk while training goes on; `deliver` sends them to MLflow."""
@@ -224,33 +239,33 @@ class RunLog:
     def _deliver_new(self) -> None:
         entries = list(self._journal.entries())
         new = entries[self._delivered :]
-        self._metrics(Metric(*point) for entry in new for point in entry.curve)
         if new:
-            self._tags(new[-1].tags)
-            self._figures(new[-1].spent)
+            curve = (Metric(*point) for entry in new for point in entry.curve)
+            self._send([*curve, *_of_whole_run(new[-1].spent)], new[-1].tags)
         self._delivered = len(entries)
 
     def trained(
         self, training: "Training", epochs: Sequence["Epoch"], target: float, dataset: "Dataset"
     ) -> None:
         """What training cost and how it ended, its curves as a figure, and the model."""
-        self._figures(points.spent(training.epochs, training.measurement))
-        self._figures(points.told_apart(training))
-        self._figures(points.to_accuracy(training))
-        self._tags(
-            {
-                "outcome": training.outcome,
-                "training.engine": f"{training.report.engine} ({training.report.engine_reason})",
-                "training.jit_compile": (
-                    f"{training.report.jit_compile} ({training.report.jit_compile_reason})"
-                ),
-                "training.graph": (
-                    GRAPH_SHARED if training.compilation_is_shared else "compiled by this run"
-                ),
-                **({"training.caution": training.caution} if training.caution else {}),
-                **points.provenance(training.measurement),
-            }
-        )
+        figures_of_run = {
+            **points.spent(training.epochs, training.measurement),
+            **points.told_apart(training),
+            **points.to_accuracy(training),
+        }
+        tags = {
+            "outcome": training.outcome,
+            "training.engine": f"{training.report.engine} ({training.report.engine_reason})",
+            "training.jit_compile": (
+                f"{training.report.jit_compile} ({training.report.jit_compile_reason})"
+            ),
+            "training.graph": (
+                GRAPH_SHARED if training.compilation_is_shared else "compiled by this run"
+            ),
+            **({"training.caution": training.caution} if training.caution else {}),
+            **points.provenance(training.measurement),
+        }
+        self._send(_of_whole_run(figures_of_run), tags)
         losses = training.report.batch_losses
         if losses is not None:
             buffer = io.BytesIO()
@@ -258,7 +273,10 @@ class RunLog:
             self._artifact(BATCH_LOSSES, buffer.getvalue())
         if training.outcome is Outcome.CAPPED:
             return
-        self._page(figures.training_card(epochs, losses, target), CURVES)
+        if not self._is_one_of_many:
+            self._page(figures.training_card(epochs, losses, target), CURVES)
+        elif training.outcome is not Outcome.REACHED:
+            return
         log_model(self.run_id, training.model, dataset)
 
     def found_lr(self, curve: "LearningRateCurve", measurement: "Measurement") -> None:
@@ -272,7 +290,7 @@ class RunLog:
             }
         )
         now = int(time.time() * 1000)
-        self._metrics(
+        self._send(
             Metric(name, float(value), now, step)
             for name, values in (("learning_rate", curve.rates), ("batch_loss", curve.losses))
             for step, value in enumerate(values)
@@ -297,7 +315,6 @@ class RunLog:
 
     def evaluated(self, evaluation: "Evaluation", class_names: Sequence[str]) -> None:
         """Test scores, size, and the confusion matrix as a picture."""
-        figure = figures.confusion_matrix(evaluation.scores.confusion, class_names)
         self._figures(
             {
                 "test_accuracy": evaluation.scores.accuracy,
@@ -305,7 +322,9 @@ class RunLog:
                 "parameters": evaluation.parameters,
             }
         )
-        self._client.log_figure(self.run_id, figure, CONFUSION_MATRIX)
+        if not self._is_one_of_many:
+            figure = figures.confusion_matrix(evaluation.scores.confusion, class_names)
+            self._client.log_figure(self.run_id, figure, CONFUSION_MATRIX)
 
     def quantized(self, quantization: "Quantization") -> None:
         """The quantized file, and its scores, size and latency beside the float32 one's."""
@@ -328,7 +347,10 @@ class RunLog:
 
     def describe(self) -> None:
         """The description that a person reads on the run's page, in Markdown."""
-        self._tags({"mlflow.note.content": note(self.recorded())})
+        run = self.recorded()
+        # Without parameters there is nothing to tell: the process was killed before it had them.
+        if run.parameters:
+            self._tags({"mlflow.note.content": note(run)})
 
     def recorded(self) -> RecordedRun:
         """The run as MLflow has it now."""
@@ -346,16 +368,24 @@ class RunLog:
         self._artifact(path, figure.to_html(include_plotlyjs=True).encode())
 
     def _tags(self, tags: Mapping[str, str]) -> None:
-        self._client.log_batch(self.run_id, tags=[RunTag(*item) for item in tags.items()])
+        self._send((), tags)
 
     def _figures(self, figures: Mapping[str, float | None]) -> None:
-        """Metrics of the run as a whole. What is None was not measured and stays absent."""
-        now = int(time.time() * 1000)
-        self._metrics(
-            Metric(name, value, now, 0) for name, value in points.present(figures).items()
-        )
+        self._send(_of_whole_run(figures))
 
-    def _metrics(self, metrics: Iterable[Metric]) -> None:
+    def _send(self, metrics: Iterable[Metric], tags: Mapping[str, str] | None = None) -> None:
+        """In as few calls as can be: each takes a hundredth of a second, or a trip to a server."""
         metrics = list(metrics)
-        for start in range(0, len(metrics), METRICS_PER_CALL):
-            self._client.log_batch(self.run_id, metrics[start : start + METRICS_PER_CALL])
+        told = [RunTag(*item) for item in (tags or {}).items()]
+        for start in range(0, len(metrics) or len(told[:1]), METRICS_PER_CALL):
+            self._client.log_batch(
+                self.run_id,
+                metrics[start : start + METRICS_PER_CALL],
+                tags=told if start == 0 else (),
+            )
+
+
+def _of_whole_run(figures: Mapping[str, float | None]) -> list[Metric]:
+    """Metrics at step 0. What is None was not measured and stays absent."""
+    now = int(time.time() * 1000)
+    return [Metric(name, value, now, 0) for name, value in points.present(figures).items()]

@@ -13,12 +13,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.tracking.context.registry import resolve_tags
 
+from pipeline.cache import JOURNALS
 from pipeline.journal import Journal
 from pipeline.tracking.project_run import PROJECT_TAGS
 from pipeline.tracking.run_log import RunLog
 from pipeline.tracking.store import RecordedRun, recorded
 from steps.configuration import Configuration
-from steps.errors import one_line
+from steps.errors import InputError, one_line
+from steps.outcome import Outcome
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -79,17 +81,41 @@ class SearchLog:
 
     @classmethod
     def resume(cls, experiment_id: str, key: str) -> Self | None:
-        """The latest parent run of that key; None if there is none."""
+        """The latest parent run of that key; None if there is none.
+
+        Raises:
+            InputError: a process of this folder is at work on it.
+        """
         found = MlflowClient().search_runs(
             [experiment_id], f"tags.`{KEY}` = '{key}'", ViewType.ACTIVE_ONLY, 1
         )
-        return cls(found[0].info.run_id, experiment_id) if found else None
+        if not found:
+            return None
+        run_id = found[0].info.run_id
+        # Journals of processes that are gone were cleared away when this command began.
+        if Path(JOURNALS, f"{run_id}.jsonl").exists():
+            raise InputError("--resume", "yes", f"search {run_id} is still at work")
+        return cls(run_id, experiment_id)
 
     def __enter__(self) -> Self:
-        """The search is at work until the block ends."""
+        """The search is at work until the block ends, and what broke off before is not."""
         self._journal.begin(mlflow.get_tracking_uri())
         mlflow.start_run(run_id=self.run_id)
+        try:
+            if "failure" in self.recorded().tags:
+                self._client.delete_tag(self.run_id, "failure")
+            for run in self._runs("status = 'RUNNING'"):
+                self.broke_off(run.run_id)
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
         return self
+
+    def broke_off(self, run_id: str) -> None:
+        """Take a training for interrupted: that says nothing of its configuration."""
+        tags = {"failure": "its process ended, or the store failed it", "outcome": Outcome.FAILED}
+        self._client.log_batch(run_id, tags=[RunTag(*item) for item in tags.items()])
+        self._client.set_terminated(run_id, "KILLED")
 
     def __exit__(
         self,
@@ -114,24 +140,37 @@ class SearchLog:
     ) -> RunLog:
         """A run for one training."""
         tags = {PARENT: self.run_id, NUMBER: str(number), ROLE: role, POINT: json.dumps(point)}
-        return RunLog.start(self._experiment_id, configuration, further_tags=tags)
+        return RunLog.start(
+            self._experiment_id, configuration, further_tags=tags, is_one_of_many=True
+        )
 
     def children(self) -> list[Child]:
         """The trainings that have ended, by number; what was interrupted is none of them."""
-        ended: list[Child] = []
+        ended = self._runs("status != 'KILLED' and status != 'RUNNING'")
+        return sorted(map(child_of, ended), key=lambda child: child.number)
+
+    def unbilled(self) -> list[RecordedRun]:
+        """Trainings that broke off after the search had last said what it spent."""
+        history = self._client.get_metric_history(self.run_id, "search_time_s")
+        billed_at_ms = max((metric.timestamp for metric in history), default=0)
+        broken_off = self._runs("status = 'KILLED'")
+        return [run for run in broken_off if run.started_at_ms >= billed_at_ms]
+
+    def _runs(self, status: str) -> list[RecordedRun]:
+        runs: list[RecordedRun] = []
         page_token: str | None = None
         while True:
             page = self._client.search_runs(
                 [self._experiment_id],
-                f"tags.`{PARENT}` = '{self.run_id}' and status != 'KILLED' and status != 'RUNNING'",
+                f"tags.`{PARENT}` = '{self.run_id}' and {status}",
                 ViewType.ACTIVE_ONLY,
                 1000,
                 page_token=page_token,
             )
-            ended += [child_of(recorded(run)) for run in page]
+            runs += map(recorded, page)
             page_token = page.token
             if not page_token:
-                return sorted(ended, key=lambda child: child.number)
+                return runs
 
     def accuracies(self, run_id: str) -> list[float]:
         """Validation accuracy after each epoch of a training."""
