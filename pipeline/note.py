@@ -43,6 +43,7 @@ def _rows(run: "RecordedRun") -> str:
         "Rows": run.tags.get("dataset.rows"),
         "Classes": run.tags.get("dataset.classes"),
         "Parts": run.tags.get("dataset.parts"),
+        "Reading": _code(run.tags["dataset.reading"]) if "dataset.reading" in run.tags else None,
     }
     return " ".join(f"{name}: {value}." for name, value in told.items() if value)
 

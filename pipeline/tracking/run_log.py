@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import mlflow
 import numpy as np
@@ -161,6 +161,7 @@ class RunLog:
                 "dataset_digest": dataset.digest,
                 "dataset.rows": f"{len(dataset.labels)} of shape {dataset.row_shape}",
                 "dataset.classes": f"{len(counts)}, of {counts.min()} to {counts.max()} rows",
+                **({"dataset.reading": _told(dataset.facts)} if dataset.facts else {}),
             }
         )
         summary = {
@@ -389,3 +390,8 @@ def _of_whole_run(figures: Mapping[str, float | None]) -> list[Metric]:
     """Metrics at step 0. What is None was not measured and stays absent."""
     now = int(time.time() * 1000)
     return [Metric(name, value, now, 0) for name, value in points.present(figures).items()]
+
+
+def _told(facts: Mapping[str, Any]) -> str:
+    """What the reader of a dataset had to say, in a line."""
+    return "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in facts.items())

@@ -302,3 +302,14 @@ def test_bad_option_of_find_lr_is_one_line_and_leaves_no_run(store, greenest, wo
     assert (code, err.count("\n")) == (2, 1)
     assert line in err
     assert all_runs(store) == []
+
+
+def test_what_the_reader_left_out_is_told_in_the_run(store, greenest, tmp_path):
+    path = tmp_path / "rows.csv"
+    rows = [f"{i},{i % 7},{'ab'[i % 2]}" for i in range(40)]
+    path.write_text("\n".join([",x,kind", *rows]))
+    assert greenest("preprocess", "--dataset", f"csv:{path}")[0] == 0
+    (run,) = store.search_runs(["1"])
+    assert run.data.tags["dataset.reading"] == "columns left out: ['Unnamed: 0']"
+    assert "Reading: `columns left out: ['Unnamed: 0']`." in run.data.tags["mlflow.note.content"]
+    assert run.data.tags["dataset.classes"] == "2, of 20 to 20 rows"
