@@ -6,6 +6,7 @@ and delivers it.
 """
 
 import json
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +41,11 @@ class Journal:
     def begin(self, tracking_uri: str) -> None:
         """This process works on the run from now on, which lives at `tracking_uri`."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        owner = {"process": _this_process(), "tracking_uri": tracking_uri}
+        owner = {
+            "process": _this_process(),
+            "host": platform.node(),
+            "tracking_uri": tracking_uri,
+        }
         self._path.write_text(json.dumps(owner) + "\n", encoding="utf-8")
 
     def append(self, entry: Entry) -> None:
@@ -64,7 +69,10 @@ class Journal:
             path.stem
             for path in sorted(JOURNALS.glob("*.jsonl"))
             for owner in cls(path.stem)._lines()[:1]
-            if owner["tracking_uri"] == tracking_uri and not _is_running(*owner["process"])
+            # In a folder that machines share, nothing is known of another machine's processes.
+            if owner["tracking_uri"] == tracking_uri
+            and owner["host"] == platform.node()
+            and not _is_running(*owner["process"])
         ]
 
     def _lines(self) -> list[dict[str, Any]]:

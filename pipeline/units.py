@@ -15,6 +15,7 @@ FLAGS = {
     "gpu_lost": "the GPU was lost in between",
     "self_check_failed": "CodeCarbon did not add up",
     "sync_failed": "TensorFlow could not be synchronized at the window's end",
+    "shared_machine": "other trainings ran on the machine at the same time",
     "trace_ended": "the recorded power trace was shorter than the window",
 }
 """What the meter's flags mean."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline import options
+from pipeline import options, terminal
 from pipeline.machine import measure_idle_power
 from pipeline.metering import (
     Metering,
@@ -17,6 +17,7 @@ from pipeline.metering import (
 )
 from pipeline.search import plan as plans
 from pipeline.search.objective import objective as objective_of
+from pipeline.search.placement import Placement
 from pipeline.search.plan import Limits, Plan
 from pipeline.search.sampling import SAMPLERS
 from pipeline.search.space import Space
@@ -60,6 +61,19 @@ EXHAUSTIVE = ("grid", "brute_force")
     flag_value="yes",
     help="yes: go on with the same search, from its record.",
 )
+@click.option(
+    "--workers", default="", help="Trainings at a time; default: 1, with ray all there is room for."
+)
+@click.option(
+    "--engine", default="local", show_default=True, help="local: processes here; ray: a cluster."
+)
+@click.option("--address", default="", help="Of the Ray cluster, such as auto; default: Ray here.")
+@click.option(
+    "--shared-energy",
+    default="no",
+    show_default=True,
+    help="yes: train together even where energies cannot be told apart.",
+)
 @options.configuration_options
 @options.experiment_option
 @metering_options
@@ -76,6 +90,10 @@ def search(
     repeats: str,
     confirm_top: str,
     resume: str,
+    workers: str,
+    engine: str,
+    address: str,
+    shared_energy: str,
     experiment: str,
     country: str,
     carbon_intensity: str,
@@ -110,8 +128,10 @@ def search(
         confirm_top=None if typed_top == plans.ALL else plans.whole("--confirm-top", typed_top, 0),
         seed=seed,
     )
+    placement = Placement.parse(workers, engine, address, shared_energy)
+    placement.require_fit(plan)
     metering = Metering.parse(country, carbon_intensity, pue, calibration)
-    run_search(plan, experiment, metering, resume=resume == "yes")
+    run_search(plan, experiment, metering, placement, resume=resume == "yes")
 
 
 DEFAULT_TRIALS, DEFAULT_TOP = "40", "5"
@@ -139,7 +159,9 @@ def _require_carbon(plan: Plan, carbon: "Carbon") -> None:
         raise InputError("--objective", plan.objective.name, problem)
 
 
-def run_search(plan: Plan, experiment: str, metering: Metering, *, resume: bool) -> None:
+def run_search(
+    plan: Plan, experiment: str, metering: Metering, placement: Placement, *, resume: bool
+) -> None:
     """Search, and say what came of it.
 
     Raises:
@@ -160,9 +182,15 @@ def run_search(plan: Plan, experiment: str, metering: Metering, *, resume: bool)
         problem = "there is no such search in this experiment: leave the option out to begin it"
         raise InputError("--resume", "yes", problem)
     preprocessed(configurations.parse(dict(plan.fixed)))
+    if placement.is_parallel:
+        from pipeline.search.engines import leave_gpus_to_workers
+
+        terminal.quiet_libraries()
+        leave_gpus_to_workers()
     meter = machine_meter(metering)
     _require_carbon(plan, meter.carbon)
     idle = idle_power() or measure_idle_power(meter)
+    engine = placement.engine(tracking.tracking_uri()) if placement.is_parallel else None
     if parent is None:
         name = f"search-{plan.space.path.stem}-{plan.sampler}"
         parent = SearchLog.start(experiment_id, name, plan.key, plan.parameters, plan.space.path)
@@ -174,8 +202,20 @@ def run_search(plan: Plan, experiment: str, metering: Metering, *, resume: bool)
             all_steps(log, configuration, dataset, parts, meter, metering, idle, give_up=give_up)
 
     view = SearchView(plan)
-    with parent, meter.window("search") as window, view.shown():
-        running = Search(plan, parent, window, train, meter.carbon, view.update)
+    with (
+        contextlib.closing(engine) if engine is not None else contextlib.nullcontext(),
+        parent,
+        meter.window("search") as window,
+        view.shown(),
+    ):
+        if engine is None:
+            running = Search(plan, parent, window, train, meter.carbon, view.update)
+        else:
+            from pipeline.search.parallel import ParallelSearch
+
+            running = ParallelSearch(
+                plan, parent, window, engine, metering, meter.carbon, view.update
+            )
         try:
             ended_by = running.run()
         except BaseException:

@@ -18,7 +18,7 @@ from pipeline.tracking.abandoned import close_abandoned_runs
 from pipeline.tracking.earlier_steps import EarlierSteps
 from pipeline.tracking.project_run import project_run_aside, remove_when_ended
 from pipeline.tracking.run_log import RunLog
-from pipeline.tracking.store import RecordedRun, open_experiment, runs_of
+from pipeline.tracking.store import RecordedRun, open_experiment, runs_of, tracking_uri
 
 __all__ = [
     "EarlierSteps",
@@ -29,4 +29,5 @@ __all__ = [
     "project_run_aside",
     "remove_when_ended",
     "runs_of",
+    "tracking_uri",
 ]

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage, Run, ViewType
 from mlflow.exceptions import MlflowException
@@ -55,6 +56,11 @@ def _refuse_deleted(experiment: Experiment) -> None:
     if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
         back = f"`mlflow experiments restore -x {experiment.experiment_id}` brings it back"
         raise InputError("--experiment", experiment.name, f"was deleted; {back}")
+
+
+def tracking_uri() -> str:
+    """Of the store that this process talks to."""
+    return str(mlflow.get_tracking_uri())
 
 
 def runs_of(experiment: str) -> list[RecordedRun]:
