@@ -140,8 +140,12 @@ class Halving:
             return told
         if standing.epochs == 1:
             self._passed = 0.0
+        # Compiling is over before the first epoch and says nothing of how good a training is.
+        training = standing.spent - standing.before
+        left = self.cap.best - standing.before
+        share = training / left if left > 0 else 1.0
         for rung in RUNGS:
-            if self._passed < rung <= standing.spent / self.cap.best:
+            if self._passed < rung <= share:
                 self._passed = rung
                 seen = self._seen.setdefault(rung, [])
                 seen.append(standing.val_accuracy)

@@ -9,6 +9,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipeline.search.parameters import Point
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     import optuna
 
 SAMPLERS = ("tpe", "random", "grid", "brute_force", "nsgaii", "gp", "qmc")
+
+GENERATION = 10
+"""Trials in a generation of NSGA-II: a search has tens of trials, not the thousands that Optuna's
+fifty are made for."""
 
 TRIES = 100
 """Of a sampler to come up with something new, before chance decides."""
@@ -127,12 +132,15 @@ class Sampling:
         study = _quiet_study(self._optuna_sampler(len(trials)))
         distributions = self.space.distributions()
         create = _optuna().trial.create_trial
-        for trial, value in zip(trials, values(trials, self.slack, self.target), strict=True):
+        told = values(trials, self.slack, self.target)
+        for index, (trial, value) in enumerate(zip(trials, told, strict=True)):
             study.add_trial(
                 create(
                     params=trial.point,
                     distributions={name: distributions[name] for name in trial.point},
                     value=value,
+                    # Where NSGA-II looks for the parents of the next ones.
+                    system_attrs={"NSGAIISampler:generation": index // GENERATION},
                 )
             )
         return study
@@ -145,9 +153,9 @@ class Sampling:
         makers: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
             "tpe": samplers.TPESampler,
             "random": samplers.RandomSampler,
-            "nsgaii": samplers.NSGAIISampler,
+            "nsgaii": partial(samplers.NSGAIISampler, population_size=GENERATION),
             "gp": samplers.GPSampler,
-            "qmc": samplers.QMCSampler,
+            "qmc": partial(samplers.QMCSampler, scramble=True),
         }
         # Another seed for each trial, since a sampler that is made anew would repeat itself.
         seed = random.Random(f"{self.seed} {trials}").getrandbits(32)

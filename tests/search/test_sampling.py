@@ -103,8 +103,9 @@ def test_a_grid_over_a_range_without_steps_is_refused_with_its_line(sampling, sa
         sampling(RANGES, sampler)
 
 
-def test_tpe_goes_where_it_was_cheap(sampling):
-    over_ranges = sampling(RANGES, "tpe")
+@pytest.mark.parametrize("sampler", ["tpe", "nsgaii"])
+def test_samplers_that_learn_go_where_it_was_cheap(sampling, sampler):
+    over_ranges = sampling(RANGES, sampler)
     done = []
     for number in range(60):
         point = over_ranges.ask(done)

@@ -1,0 +1,1 @@
+"""Trainings kept in tables, and searches that are replayed on them."""
