@@ -10,9 +10,9 @@ from steps.configuration import AUGMENTATIONS, OPTIMIZERS, PRECISIONS, SCHEDULES
 from steps.errors import InputError
 from steps.outcome import Outcome
 from steps.partition import partition
-from steps.preprocess import preprocess
+from steps.preprocess import Dataset, preprocess
 from steps.refusals import REFUSALS
-from steps.train import train
+from steps.train import require_fit, train
 
 CHOICES = {
     "optimizer": OPTIMIZERS,
@@ -76,15 +76,31 @@ def wine():
     return table, partition(table, "60-20-20", "standardization", 0)
 
 
+@pytest.fixture(scope="module")
+def pictures():
+    digits = preprocess(Configuration(dataset="digits"))
+    pixels = digits.features[:180].reshape(-1, *digits.image_shape).astype(np.uint8)
+    images = Dataset(
+        source="pictures",
+        features=pixels,
+        labels=digits.labels[:180],
+        class_names=digits.class_names,
+        image_shape=digits.image_shape,
+    )
+    return images, partition(images, "60-20-20", "standardization", 0)
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(map(str, row.values())))
-def test_combination_is_trained_or_refused_with_its_reason(wine, row):
+def test_combination_is_trained_or_refused_with_its_reason(wine, pictures, row):
     try:
         configuration = Configuration(dataset="wine", hidden="8", max_epochs=3, patience=9, **row)
     except InputError as refused:
         assert any(rule.reason in str(refused) for rule in REFUSALS)
         return
+    # Flips and rotations need images, and are refused for a table.
+    data = pictures if configuration.augmentation == "random" else wine
     try:
-        training = train(*wine, configuration, EnergyMeter([]))
+        training = train(*data, configuration, EnergyMeter([]))
     except InputError as refused:
         assert configuration.lr == "auto" and "--lr auto" in str(refused)
         return
@@ -93,3 +109,9 @@ def test_combination_is_trained_or_refused_with_its_reason(wine, row):
         assert training.epochs == 3 or training.stopped_early
         weights = training.model.get_weights()
         assert all(np.isfinite(np.asarray(weight, np.float64)).all() for weight in weights)
+
+
+def test_random_augmentation_of_a_table_is_refused_with_its_reason(wine):
+    configuration = Configuration(dataset="wine", augmentation="random")
+    with pytest.raises(InputError, match="--augmentation random: needs images; wine is a table"):
+        require_fit(configuration, wine[0])
