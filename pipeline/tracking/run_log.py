@@ -1,4 +1,4 @@
-"""One run, open for writing: all that lands in it, and the status it ends with."""
+"""All that the five steps tell of a run."""
 
 import contextlib
 import io
@@ -6,24 +6,25 @@ import math
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import mlflow
 import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
 from pipeline import figures
-from pipeline.journal import Entry, Journal
+from pipeline.journal import Entry
 from pipeline.note import note
 from pipeline.search.objective import GRAPH_SHARED
+from pipeline.software import software
 from pipeline.tracking import points
 from pipeline.tracking.model import log_model
+from pipeline.tracking.open_run import OpenRun, metrics_at
 from pipeline.tracking.paths import (
     BATCH_LOSSES,
     CONFUSION_MATRIX,
@@ -34,14 +35,10 @@ from pipeline.tracking.paths import (
     USER_MODEL,
 )
 from pipeline.tracking.project_run import PROJECT_TAGS
-from pipeline.tracking.store import RecordedRun, recorded
 from steps.configuration import Configuration
-from steps.errors import one_line
 from steps.outcome import Outcome
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from energy import Calibration, Carbon, IdlePower, Measurement
     from energy.calibration import PartCalibration
     from energy.hardware import Hardware
@@ -55,14 +52,11 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_DELIVERIES = 30.0
 """Of the curves of a long training, while it goes on."""
 
-METRICS_PER_CALL = 900
-"""MLflow's ``log_batch`` takes a thousand things, tags included, of which there are a few."""
-
 TO_ACCURACY = ("time_to_accuracy_s", "energy_to_accuracy_j")
 
 
-class RunLog:
-    """One run, open for writing; as a context manager it ends the run whatever happens."""
+class RunLog(OpenRun):
+    """The run of one training, open for writing."""
 
     def __init__(self, run_id: str, *, is_one_of_many: bool = False) -> None:
         """Open a run for writing.
@@ -72,11 +66,9 @@ class RunLog:
             is_one_of_many: a search has hundreds of runs, most of which nobody looks at: no
                 pictures, and no model where the target was missed.
         """
-        self.run_id = run_id
+        super().__init__(run_id)
         self._is_one_of_many = is_one_of_many
         self._is_new = False
-        self._client = MlflowClient()
-        self._journal = Journal(run_id)
         self._parameters: dict[str, str] = {}
         self._delivered = 0
         self._delivered_at = time.monotonic()
@@ -104,43 +96,18 @@ class RunLog:
         log._parameters = configuration.parameters()
         return log
 
-    def __enter__(self) -> Self:
-        """The run is at work until the block ends."""
-        self._journal.begin(mlflow.get_tracking_uri())
-        mlflow.start_run(run_id=self.run_id, nested=True)
-        try:
+    def _begin(self) -> None:
+        if self._is_new:
             parameters = [Param(*item) for item in self._parameters.items()]
             self._client.log_batch(self.run_id, params=parameters)
-            if not self._is_new and "failure" in self.recorded().tags:
-                self._client.delete_tag(self.run_id, "failure")
-        except BaseException as error:
-            self.__exit__(type(error), error, None)
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """FINISHED, or KILLED after Ctrl-C, or FAILED with the reason as a tag."""
-        status = "FINISHED"
-        try:
-            if error is not None:
-                interrupted = isinstance(error, KeyboardInterrupt)
-                status = "KILLED" if interrupted else "FAILED"
-                self.failed("interrupted by the user" if interrupted else one_line(error))
-        finally:
-            mlflow.end_run(status)
-        # Not where something above went wrong: the next command then delivers it.
-        self._journal.delete()
+        else:
+            super()._begin()
 
     def failed(self, reason: str) -> None:
         """Why the run came to no good end. The outcome of a training that did stays."""
-        self._tags({"failure": reason[:500]})
+        super().failed(reason)
         if "outcome" not in self.recorded().tags:
-            self._tags({"outcome": Outcome.FAILED})
+            self.tag({"outcome": Outcome.FAILED})
         self.describe()
 
     def preprocessed(self, dataset: "Dataset") -> None:
@@ -156,7 +123,7 @@ class RunLog:
         context = InputTag("mlflow.data.context", "training")
         self._client.log_inputs(self.run_id, [DatasetInput(entity, [context])])
         counts = np.bincount(dataset.labels)
-        self._tags(
+        self.tag(
             {
                 "dataset_digest": dataset.digest,
                 "dataset.rows": f"{len(dataset.labels)} of shape {dataset.row_shape}",
@@ -181,7 +148,7 @@ class RunLog:
         with tempfile.TemporaryDirectory() as folder:
             partition.save(Path(folder))
             self._client.log_artifacts(self.run_id, folder, PARTITION)
-        self._tags({"dataset.parts": partition.described()})
+        self.tag({"dataset.parts": partition.described()})
 
     def training_begins(
         self, carbon: "Carbon", hardware: "Hardware", model_file: Path | None
@@ -192,9 +159,10 @@ class RunLog:
         if not self._is_new:
             self._take_back_earlier_training()
         intensity = carbon.intensity_g_per_kwh
-        self._tags(
+        self.tag(
             {
                 "hardware": hardware.name,
+                "software": software(),
                 "carbon.place": carbon.place,
                 "carbon.source": carbon.source,
                 "carbon.pue": f"{carbon.pue:g}",
@@ -207,7 +175,7 @@ class RunLog:
         if "outcome" in before.tags:
             self._client.delete_tag(self.run_id, "outcome")
         # MLflow cannot take a metric back, but what is infinite wins nothing.
-        self._figures({name: math.inf for name in TO_ACCURACY if name in before.metrics})
+        self.figures({name: math.inf for name in TO_ACCURACY if name in before.metrics})
 
     def record(self, epochs: Sequence["Epoch"]) -> None:
         """Keep epochs on disk while training goes on; `deliver` sends them to MLflow."""
@@ -242,7 +210,7 @@ class RunLog:
         new = entries[self._delivered :]
         if new:
             curve = (Metric(*point) for entry in new for point in entry.curve)
-            self._send([*curve, *_of_whole_run(new[-1].spent)], new[-1].tags)
+            self._send([*curve, *metrics_at(0, new[-1].spent)], new[-1].tags)
         self._delivered = len(entries)
 
     def trained(
@@ -266,24 +234,24 @@ class RunLog:
             **({"training.caution": training.caution} if training.caution else {}),
             **points.provenance(training.measurement),
         }
-        self._send(_of_whole_run(figures_of_run), tags)
+        self._send(metrics_at(0, figures_of_run), tags)
         losses = training.report.batch_losses
         if losses is not None:
             buffer = io.BytesIO()
             np.savez_compressed(buffer, batch_losses=losses.astype(np.float32))
-            self._artifact(BATCH_LOSSES, buffer.getvalue())
+            self.artifact(BATCH_LOSSES, buffer.getvalue())
         if training.outcome is Outcome.CAPPED:
             return
         if not self._is_one_of_many:
-            self._page(figures.training_card(epochs, losses, target), CURVES)
+            self.page(figures.training_card(epochs, losses, target), CURVES)
         elif training.outcome is not Outcome.REACHED:
             return
         log_model(self.run_id, training.model, dataset)
 
     def found_lr(self, curve: "LearningRateCurve", measurement: "Measurement") -> None:
         """The learning rate that the range test chose, its curve, and what it cost."""
-        self._tags(points.provenance(measurement))
-        self._figures(
+        self.tag(points.provenance(measurement))
+        self.figures(
             {
                 "found_lr": curve.chosen,
                 "find_lr_time_s": measurement.duration_s,
@@ -296,7 +264,7 @@ class RunLog:
             for name, values in (("learning_rate", curve.rates), ("batch_loss", curve.losses))
             for step, value in enumerate(values)
         )
-        self._page(figures.learning_rate_curve(curve), LR_CURVE)
+        self.page(figures.learning_rate_curve(curve), LR_CURVE)
 
     def derived(
         self,
@@ -308,15 +276,15 @@ class RunLog:
         """What follows from the training's energy: net of idle power, and as a wall meter's."""
         measurement = training.measurement
         if idle is not None:
-            self._figures({"net_energy_j": (measurement - idle).energy_j})
-            self._tags({"energy.idle": f"{idle.power_w:.3g} W, measured {idle.measured_on}"})
+            self.figures({"net_energy_j": (measurement - idle).energy_j})
+            self.tag({"energy.idle": f"{idle.power_w:.3g} W, measured {idle.measured_on}"})
         if calibration is not None:
-            self._figures({"calibrated_energy_j": calibration.wall_energy_of(measurement)})
-            self._tags({"energy.calibration": calibration_typed})
+            self.figures({"calibrated_energy_j": calibration.wall_energy_of(measurement)})
+            self.tag({"energy.calibration": calibration_typed})
 
     def evaluated(self, evaluation: "Evaluation", class_names: Sequence[str]) -> None:
         """Test scores, size, and the confusion matrix as a picture."""
-        self._figures(
+        self.figures(
             {
                 "test_accuracy": evaluation.scores.accuracy,
                 "test_loss": evaluation.scores.loss,
@@ -329,7 +297,7 @@ class RunLog:
 
     def quantized(self, quantization: "Quantization") -> None:
         """The quantized file, and its scores, size and latency beside the float32 one's."""
-        self._figures(
+        self.figures(
             {
                 "model_size_bytes": quantization.float32.size_bytes,
                 "latency_ms": quantization.float32.latency_ms,
@@ -340,56 +308,14 @@ class RunLog:
                 "quantized_test_loss": quantization.quantized.scores.loss,
             }
         )
-        self._artifact(f"quantize/{quantization.mode}.tflite", quantization.quantized.content)
-
-    def tag(self, tags: Mapping[str, str]) -> None:
-        """Say something more of the run."""
-        self._tags(tags)
+        self.artifact(f"quantize/{quantization.mode}.tflite", quantization.quantized.content)
 
     def describe(self) -> None:
         """The description that a person reads on the run's page, in Markdown."""
         run = self.recorded()
         # Without parameters there is nothing to tell: the process was killed before it had them.
         if run.parameters:
-            self._tags({"mlflow.note.content": note(run)})
-
-    def recorded(self) -> RecordedRun:
-        """The run as MLflow has it now."""
-        return recorded(self._client.get_run(self.run_id))
-
-    def _artifact(self, path: str, content: bytes) -> None:
-        folder, _, name = path.rpartition("/")
-        with tempfile.TemporaryDirectory() as temporary:
-            file = Path(temporary, name)
-            file.write_bytes(content)
-            self._client.log_artifact(self.run_id, str(file), folder)
-
-    def _page(self, figure: "go.Figure", path: str) -> None:
-        """An interactive figure that works offline, which MLflow's own ``log_figure`` does not."""
-        self._artifact(path, figure.to_html(include_plotlyjs=True).encode())
-
-    def _tags(self, tags: Mapping[str, str]) -> None:
-        self._send((), tags)
-
-    def _figures(self, figures: Mapping[str, float | None]) -> None:
-        self._send(_of_whole_run(figures))
-
-    def _send(self, metrics: Iterable[Metric], tags: Mapping[str, str] | None = None) -> None:
-        """In as few calls as can be: each takes a hundredth of a second, or a trip to a server."""
-        metrics = list(metrics)
-        told = [RunTag(*item) for item in (tags or {}).items()]
-        for start in range(0, len(metrics) or len(told[:1]), METRICS_PER_CALL):
-            self._client.log_batch(
-                self.run_id,
-                metrics[start : start + METRICS_PER_CALL],
-                tags=told if start == 0 else (),
-            )
-
-
-def _of_whole_run(figures: Mapping[str, float | None]) -> list[Metric]:
-    """Metrics at step 0. What is None was not measured and stays absent."""
-    now = int(time.time() * 1000)
-    return [Metric(name, value, now, 0) for name, value in points.present(figures).items()]
+            self.tag({"mlflow.note.content": note(run)})
 
 
 def _told(facts: Mapping[str, Any]) -> str:

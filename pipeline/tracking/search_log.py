@@ -1,30 +1,26 @@
 """A search in MLflow: a parent run, and a child per training."""
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.entities import Param, RunTag, ViewType
 from mlflow.tracking.context.registry import resolve_tags
 
 from pipeline.cache import JOURNALS
-from pipeline.journal import Journal
+from pipeline.tracking.open_run import OpenRun
 from pipeline.tracking.project_run import PROJECT_TAGS
 from pipeline.tracking.run_log import RunLog
 from pipeline.tracking.store import RecordedRun, recorded
 from steps.configuration import Configuration
-from steps.errors import InputError, one_line
+from steps.errors import InputError
 from steps.outcome import Outcome
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from pipeline.search.parameters import Point
 
 KEY, NUMBER, POINT, ROLE = "search.key", "search.number", "search.point", "search.role"
@@ -54,15 +50,13 @@ class Child:
     point: "Point"
 
 
-class SearchLog:
-    """The parent run, open for writing; as a context manager it ends the run whatever happens."""
+class SearchLog(OpenRun):
+    """The parent run, open for writing."""
 
     def __init__(self, run_id: str, experiment_id: str) -> None:
         """Args: the parent, and where it lies."""
-        self.run_id = run_id
+        super().__init__(run_id)
         self._experiment_id = experiment_id
-        self._client = MlflowClient()
-        self._journal = Journal(run_id)
 
     @classmethod
     def start(
@@ -97,43 +91,17 @@ class SearchLog:
             raise InputError("--resume", "yes", f"search {run_id} is still at work")
         return cls(run_id, experiment_id)
 
-    def __enter__(self) -> Self:
-        """The search is at work until the block ends, and what broke off before is not."""
-        self._journal.begin(mlflow.get_tracking_uri())
-        mlflow.start_run(run_id=self.run_id)
-        try:
-            if "failure" in self.recorded().tags:
-                self._client.delete_tag(self.run_id, "failure")
-            for run in self._runs("status = 'RUNNING'"):
-                self.broke_off(run.run_id)
-        except BaseException as error:
-            self.__exit__(type(error), error, None)
-            raise
-        return self
+    def _begin(self) -> None:
+        """What broke off before is at work no longer."""
+        super()._begin()
+        for run in self._runs("status = 'RUNNING'"):
+            self.broke_off(run.run_id)
 
     def broke_off(self, run_id: str) -> None:
         """Take a training for interrupted: that says nothing of its configuration."""
         tags = {"failure": "its process ended, or the store failed it", "outcome": Outcome.FAILED}
         self._client.log_batch(run_id, tags=[RunTag(*item) for item in tags.items()])
         self._client.set_terminated(run_id, "KILLED")
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """FINISHED, or KILLED after Ctrl-C, or FAILED with the reason as a tag."""
-        status = "FINISHED"
-        try:
-            if error is not None:
-                interrupted = isinstance(error, KeyboardInterrupt)
-                status = "KILLED" if interrupted else "FAILED"
-                told = "interrupted by the user" if interrupted else one_line(error)
-                self.tag({"failure": told[:500]})
-        finally:
-            mlflow.end_run(status)
-        self._journal.delete()
 
     def open_child(
         self, configuration: Configuration, number: int, role: str, point: "Point"
@@ -177,27 +145,9 @@ class SearchLog:
         history = self._client.get_metric_history(run_id, "val_accuracy")
         return [metric.value for metric in sorted(history, key=lambda metric: metric.step)]
 
-    def recorded(self) -> RecordedRun:
-        """The parent as MLflow has it now."""
-        return recorded(self._client.get_run(self.run_id))
-
-    def figures(self, figures: Mapping[str, float | None], step: int) -> None:
-        """Metrics of the search so far; what is None was not measured and stays absent."""
-        now = int(time.time() * 1000)
-        metrics = [Metric(name, v, now, step) for name, v in figures.items() if v is not None]
-        self._client.log_batch(self.run_id, metrics=metrics)
-
-    def tag(self, tags: Mapping[str, str]) -> None:
-        """Say something of the search."""
-        self._client.log_batch(self.run_id, tags=[RunTag(*item) for item in tags.items()])
-
     def describe(self, text: str) -> None:
         """The description that a person reads on the parent's page, in Markdown."""
         self.tag({"mlflow.note.content": text})
-
-    def page(self, figure: "go.Figure", path: str) -> None:
-        """An interactive figure that works offline."""
-        self._client.log_text(self.run_id, figure.to_html(include_plotlyjs=True), path)
 
 
 def child_of(run: RecordedRun) -> Child:

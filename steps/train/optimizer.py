@@ -36,6 +36,9 @@ def build_optimizer(
     if configuration.weight_decay is not None:
         options["weight_decay"] = configuration.weight_decay
     rate = build_schedule(configuration, learning_rate, steps_per_epoch)
+    # Keras would number the optimizers of a process, and TensorFlow keeps 35 kB for good for each
+    # new name of a variable.
+    options["name"] = configuration.optimizer
     optimizer = keras.optimizers.get(
         {"class_name": configuration.optimizer, "config": {"learning_rate": 0.0, **options}}
     )
