@@ -1,0 +1,1 @@
+"""Grid: which fixed-point formats a trained model still does its work in."""

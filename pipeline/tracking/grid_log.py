@@ -1,0 +1,84 @@
+"""A grid of fixed-point formats in MLflow: a parent run, and a child for each point."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Param
+from mlflow.tracking.context.registry import resolve_tags
+
+from pipeline.journal import Journal
+from pipeline.tracking.open_run import OpenRun, metrics_at
+from pipeline.tracking.project_run import PROJECT_TAGS
+from pipeline.tracking.search_log import PARENT
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+GRID_OF = "grid.run_id"
+"""Tag of parent and children: the run whose model they are about.
+
+Neither has a ``config_id`` or an ``outcome``: no training is to be compared with them.
+"""
+
+SIMULATED = {"simulated": "fixed point emulated in float64: not a measure of time or energy"}
+
+
+class GridLog(OpenRun):
+    """The parent run, open for writing."""
+
+    def __init__(self, run_id: str, experiment_id: str, grid_of: str) -> None:
+        """Args: the parent, where it lies, and the run whose model it is about."""
+        super().__init__(run_id)
+        self._experiment_id = experiment_id
+        self._grid_of = grid_of
+
+    @classmethod
+    def start(cls, grid_of: str, name: str, settings: Mapping[str, str], space: Path) -> Self:
+        """Open a new parent run, in the experiment of the run whose model it is about.
+
+        Args:
+            grid_of: id of that run.
+            name: of the new one.
+            settings: what the grid was asked for. They become tags: parameters are a training's.
+            space: the file of formats, kept as an artifact.
+        """
+        client = MlflowClient()
+        experiment_id = client.get_run(grid_of).info.experiment_id
+        told = {f"grid.{key}": value for key, value in settings.items()}
+        tags = {**resolve_tags(), **PROJECT_TAGS, **told, **SIMULATED, GRID_OF: grid_of}
+        run = client.create_run(experiment_id, tags=tags, run_name=name)
+        log = cls(run.info.run_id, experiment_id, grid_of)
+        log._journal.begin(mlflow.get_tracking_uri())
+        client.log_artifact(log.run_id, str(space))
+        return log
+
+    def point(self, name: str, parameters: Mapping[str, int], metrics: Mapping[str, float]) -> None:
+        """A child run with all that is known of a point, its formats as parameters.
+
+        Until it has everything it counts as KILLED, so that wherever this process may end, no run
+        is left at work, and none that is not whole looks finished.
+        """
+        tags = {**PROJECT_TAGS, **SIMULATED, PARENT: self.run_id, GRID_OF: self._grid_of}
+        run = self._client.create_run(self._experiment_id, tags=tags, run_name=name)
+        run_id = run.info.run_id
+        journal = Journal(run_id)
+        journal.begin(mlflow.get_tracking_uri())
+        self._client.set_terminated(run_id, "KILLED")
+        journal.delete()
+        self._client.log_batch(
+            run_id,
+            metrics=metrics_at(0, metrics),
+            params=[Param(key, str(value)) for key, value in parameters.items()],
+        )
+        self._client.set_terminated(run_id, "FINISHED")
+
+    def describe(self, text: str) -> None:
+        """The description that a person reads on the parent's page, in Markdown."""
+        self.tag({"mlflow.note.content": text})
+
+    def picture(self, figure: "Figure", path: str) -> None:
+        """A picture, as a file."""
+        self._client.log_figure(self.run_id, figure, path)
