@@ -1,0 +1,38 @@
+"""Which configuration is the greenest, among runs towards one target on one dataset."""
+
+from pipeline.choice.comparable import FACETS, Excluded, closest, comparable
+from pipeline.choice.noise import Interval, Noise
+from pipeline.choice.objectives import (
+    OBJECTIVES,
+    Objective,
+    objective_named,
+    refuse_test_metrics,
+    require_recorded,
+    weighted,
+)
+from pipeline.choice.probability import probabilities_of_being_best
+from pipeline.choice.ranking import Choice, Ranked, choose
+from pipeline.choice.worth import cautions, places, provenance, refuse_mixed
+
+__all__ = [
+    "FACETS",
+    "OBJECTIVES",
+    "Choice",
+    "Excluded",
+    "Interval",
+    "Noise",
+    "Objective",
+    "Ranked",
+    "cautions",
+    "choose",
+    "closest",
+    "comparable",
+    "objective_named",
+    "places",
+    "probabilities_of_being_best",
+    "provenance",
+    "refuse_mixed",
+    "refuse_test_metrics",
+    "require_recorded",
+    "weighted",
+]

@@ -1,0 +1,134 @@
+"""The answer for people, on the terminal."""
+
+from collections.abc import Callable, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from pipeline import terminal
+from pipeline.choice import Ranked
+from pipeline.compare.comparison import Comparison, mean_of
+from pipeline.compare.words import by_reason, certainty, goal, worth
+from pipeline.units import grams, joules, seconds
+
+NAMES_SHOWN = 5
+REASONS_SHOWN = 12
+
+Column = Callable[[Ranked], str]
+
+
+def print_comparison(comparison: Comparison, rows: int) -> None:
+    """The ranking, how sure it is, and what was left out."""
+    ranking = comparison.choice.ranking
+    if ranking:
+        _print_ranking(comparison, rows)
+        for sentence in (*certainty(comparison), *worth(comparison)):
+            terminal.console.print(sentence, markup=False)
+        if comparison.countries:
+            _print_elsewhere(ranking[:rows], comparison.countries)
+    _print_excluded(comparison)
+
+
+def _print_ranking(comparison: Comparison, rows: int) -> None:
+    ranking = comparison.choice.ranking
+    title = f"Experiment {comparison.experiment}: {goal(comparison)}"
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD)
+    columns = _columns(comparison)
+    for heading in ("#", *columns):
+        table.add_column(heading, justify="left" if heading == "configuration" else "right")
+    for place, ranked in enumerate(ranking[:rows], 1):
+        table.add_row(str(place), *(Text(cell(ranked)) for cell in columns.values()))
+    terminal.console.print(table)
+    if len(ranking) > rows:
+        terminal.console.print(f"… and {len(ranking) - rows} more (--top)")
+
+
+def _columns(comparison: Comparison) -> dict[str, Column]:
+    """By heading."""
+    objective = comparison.objective
+    differing = _differing_parameters(comparison.choice.ranking)
+    usual = {
+        "energy": _interval_of("energy_to_accuracy_j", joules),
+        "CO2e": _interval_of("emissions_kg", grams),
+        "time": _interval_of("time_to_accuracy_s", seconds),
+    }
+    is_shown = objective.name in ("energy", "emissions", "time")
+    heading = "score" if objective.weights else objective.name.replace("_", " ")
+    return {
+        "configuration": lambda ranked: _configuration(ranked, differing),
+        "seeds": _seeds,
+        **({} if is_shown else {heading: _interval_of(objective.metric, objective.told)}),
+        **usual,
+        **({} if objective.name == "epochs" else {"epochs": _epochs}),
+        "test acc.": _test_accuracy,
+    }
+
+
+def _configuration(ranked: Ranked, differing: Sequence[str]) -> str:
+    return (
+        ", ".join(f"{name} {ranked.parameters.get(name, '?')}" for name in differing)
+        or ranked.config_id
+    )
+
+
+def _seeds(ranked: Ranked) -> str:
+    reached = ranked.share_reached * ranked.repeats
+    return str(ranked.repeats) if ranked.share_reached == 1 else f"{reached:g} of {ranked.repeats}"
+
+
+def _epochs(ranked: Ranked) -> str:
+    epochs = mean_of(ranked, "epochs")
+    return "-" if epochs is None else f"{epochs:.0f}"
+
+
+def _test_accuracy(ranked: Ranked) -> str:
+    accuracy = ranked.mean("test_accuracy")
+    return "-" if accuracy is None else f"{accuracy:.4f}"
+
+
+def _interval_of(metric: str, told: Callable[[float], str]) -> Column:
+    def cell(ranked: Ranked) -> str:
+        interval = ranked.intervals.get(metric)
+        if interval is None:
+            return "-"
+        if interval.low is None or interval.high is None:
+            return told(interval.mean)
+        return f"{told(interval.mean)} ({told(interval.low)} to {told(interval.high)})"
+
+    return cell
+
+
+def _differing_parameters(ranking: Sequence[Ranked]) -> list[str]:
+    """What tells the configurations apart; all else would be noise in the table."""
+    names = dict.fromkeys(name for ranked in ranking for name in ranked.parameters)
+    return [
+        name for name in names if len({ranked.parameters.get(name) for ranked in ranking}) > 1
+    ] or ["optimizer", "lr", "batch_size"]
+
+
+def _print_elsewhere(ranking: Sequence[Ranked], places: Sequence[str]) -> None:
+    # They read CodeCarbon's tables.
+    from energy.carbon import intensity_of
+    from pipeline.compare.elsewhere import emissions_elsewhere
+
+    table = Table(title="The same energy elsewhere, CO2e", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("configuration")
+    for place in places:
+        table.add_column(f"{place}, {intensity_of(place):.0f} g/kWh", justify="right")
+    told = emissions_elsewhere(ranking, places)
+    for ranked in ranking:
+        emissions = (told[place][ranked.config_id] for place in places)
+        table.add_row(Text(ranked.name), *("-" if kg is None else grams(kg) for kg in emissions))
+    terminal.console.print(table)
+
+
+def _print_excluded(comparison: Comparison) -> None:
+    reasons = by_reason(comparison.excluded)
+    for why, names in list(reasons.items())[:REASONS_SHOWN]:
+        more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+        told = f"Left out, {why}: {', '.join(names[:NAMES_SHOWN])}{more}"
+        terminal.console.print(told, markup=False, style="dim")
+    rest = sum(len(names) for names in list(reasons.values())[REASONS_SHOWN:])
+    if rest:
+        terminal.console.print(f"… and {rest} more, each with its reason in --json", style="dim")
