@@ -1,1 +1,3 @@
 """Compose the steps, record them in MLflow, and choose the greenest configuration."""
+
+__version__ = "0.1.0"

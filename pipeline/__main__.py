@@ -5,8 +5,10 @@ import click
 from pipeline import machine, single_steps, terminal
 from pipeline.cache_command import cache
 from pipeline.compare import compare
+from pipeline.doctor import doctor
 from pipeline.find_lr import find_lr
 from pipeline.predict import predict
+from pipeline.quantize_grid.command import quantize_grid
 from pipeline.run import run
 from pipeline.search.command import search
 
@@ -24,12 +26,14 @@ for command in (
     single_steps.train,
     single_steps.evaluate,
     single_steps.quantize,
+    quantize_grid,
     compare,
     find_lr,
     predict,
     cache,
     machine.idle,
     machine.calibrate,
+    doctor,
 ):
     cli.add_command(command)
 

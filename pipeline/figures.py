@@ -45,7 +45,7 @@ def training_card(
     Args:
         epochs: all of one training.
         batch_losses: of each batch alone, shape (epochs, steps), if they are known.
-        target: the accuracy to exceed.
+        target: the accuracy to exceed; not shown for a final training, which validates nothing.
     """
     from plotly.subplots import make_subplots
 
@@ -60,16 +60,17 @@ def training_card(
     if len(energies) == len(epochs):
         axes["joules"] = list(accumulate(energies))
 
+    validates = any(epoch.val_accuracy is not None for epoch in epochs)
+    curves = [("training", TRAIN, "train_loss", "train_accuracy")]
+    if validates:
+        curves.append(("validation", VALIDATION, "val_loss", "val_accuracy"))
     figure = make_subplots(2, len(axes), shared_xaxes="columns", shared_yaxes="rows")
     for column, (name, along) in enumerate(axes.items(), 1):
         shown = {"row": 1, "col": column}
         if name == "gradient steps" and batch_losses is not None:
             at, losses = _thinned(batch_losses)
             figure.add_scatter(x=at, y=losses, name="each batch", line_color="#b9d8c0", **shown)
-        for name_, color, loss, accuracy in (
-            ("training", TRAIN, "train_loss", "train_accuracy"),
-            ("validation", VALIDATION, "val_loss", "val_accuracy"),
-        ):
+        for name_, color, loss, accuracy in curves:
             for row, attribute in ((1, loss), (2, accuracy)):
                 figure.add_scatter(
                     x=along,
@@ -82,7 +83,8 @@ def training_card(
                     row=row,
                     col=column,
                 )
-        figure.add_hline(target, line_dash="dot", row=2, col=column)
+        if validates:
+            figure.add_hline(target, line_dash="dot", row=2, col=column)
         figure.update_xaxes(title_text=name, row=2, col=column)
     figure.update_yaxes(type="log", row=1)
     figure.update_yaxes(title_text="loss", row=1, col=1)

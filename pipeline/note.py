@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipeline.units import energy_parts, flags_in_words, grams, joules, three_digits, worth
+from pipeline.variants_table import variants_table
 from steps.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ def _how_it_ended(run: "RecordedRun") -> str:
         case Outcome.DIVERGED:
             epochs = f"epoch {run.metrics['epochs']:.0f}"
             return f"**Diverged**: the loss was not finite in {epochs}. It missed {target}."
+        case Outcome.FINAL:
+            epochs = f"{run.metrics['epochs']:.0f} epochs"
+            return f"**Final training** of {epochs}, on validation rows too: no target was checked."
         case outcome:
             reason = run.tags.get("failure", "no reason recorded")
             return f"**{outcome}**: {_code(reason)}. It did not reach {target}."
@@ -115,30 +119,14 @@ def _energy(run: "RecordedRun") -> str:
 
 
 def _test(run: "RecordedRun") -> str:
-    metrics = run.metrics
-    if "test_accuracy" not in metrics:
+    if "test_accuracy" not in run.metrics:
         return ""
-    rows = [("model", "test accuracy", "size", "latency"), ("---",) * 4]
-    rows.append(("Keras, float32", f"{metrics['test_accuracy']:.4f}", "", ""))
-    if "quantized_test_accuracy" in metrics:
-        size, latency = metrics["model_size_bytes"], metrics["latency_ms"]
-        rows.append(
-            (
-                "LiteRT, float32",
-                f"{metrics['float32_test_accuracy']:.4f}",
-                f"{size:.0f} bytes",
-                f"{latency:.4f} ms",
-            )
-        )
-        rows.append(
-            (
-                f"LiteRT, {run.parameters['quantization']}",
-                f"{metrics['quantized_test_accuracy']:.4f}",
-                f"{metrics['quantized_model_size_bytes']:.0f} bytes",
-                f"{metrics['quantized_latency_ms']:.4f} ms",
-            )
-        )
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    scored = f"On the test rows, seen here only: accuracy {run.metrics['test_accuracy']:.4f}."
+    if "flops" in run.metrics:
+        scored += f" A row takes {run.metrics['flops']:,.0f} floating-point operations"
+        uncounted = run.tags.get("flops.uncounted")
+        scored += f", not counting {_code(uncounted)}." if uncounted else "."
+    return "\n\n".join(filter(None, (scored, variants_table(run))))
 
 
 def _code(text: str) -> str:

@@ -1,9 +1,10 @@
 """The options of the command line. Those of a configuration follow `steps.configuration`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from steps import configuration as configurations
 from steps.configuration import Configuration
@@ -20,7 +21,7 @@ def configuration_options(command: Command) -> Command:
         option = click.option(
             configurations.option_name(name),
             name,
-            default=(default := configurations.as_text(field.default)),
+            default=(default := default_of(name)),
             show_default=bool(default),
             help=field.metadata["help"],
         )
@@ -28,9 +29,38 @@ def configuration_options(command: Command) -> Command:
     return command
 
 
+def typed(hyperparameters: Mapping[str, str]) -> dict[str, str]:
+    """Those that the user gave on the command line that is being run.
+
+    ``mlflow run`` gives them all, and does not tell which of them the user gave: there, those that
+    are their defaults count as not given.
+    """
+    from pipeline import tracking
+
+    context = click.get_current_context()
+    return {
+        name: text
+        for name, text in hyperparameters.items()
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        and not (tracking.is_run_by_mlflow() and text == default_of(name))
+    }
+
+
+def default_of(hyperparameter: str) -> str:
+    """As it would be typed."""
+    return configurations.as_text(configurations.FIELDS[hyperparameter].default)
+
+
 experiment_option = click.option(
     "--experiment", default=DEFAULT_EXPERIMENT, show_default=True, help="MLflow experiment."
 )
+inference_window_option = click.option(
+    "--inference-window",
+    default="2",
+    show_default=True,
+    help="Seconds of each window that measures inference, 0 for none; published figures want 10.",
+)
+
 run_id_option = click.option(
     "--run-id",
     default="",
@@ -53,10 +83,7 @@ def refuse_other_than(configuration: Configuration, typed: dict[str, str]) -> No
     """
     recorded = configuration.parameters()
     for name, text in typed.items():
-        if text not in (
-            configurations.as_text(configurations.FIELDS[name].default),
-            recorded[name],
-        ):
+        if text not in (default_of(name), recorded[name]):
             problem = f"the run was opened with {recorded[name]}; leave the option out"
             raise InputError(configurations.option_name(name), text, problem)
 
@@ -70,3 +97,18 @@ def whole_number(option: str, text: str) -> int:
     if not (text.isdecimal() and int(text) > 0):
         raise InputError(option, text, "must be a whole number from 1")
     return int(text)
+
+
+def seconds(inference_window: str) -> float:
+    """Of ``--inference-window``.
+
+    Raises:
+        InputError: it is no number from 0.
+    """
+    try:
+        number = float(inference_window)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise InputError("--inference-window", inference_window, "must be a number from 0")
+    return number

@@ -9,16 +9,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-if TYPE_CHECKING:
-    import keras
-
 INTERFACE_FILE = "rows.json"
+KERAS_FILE = "model.keras"
+LITERT_FILE = "model.tflite"
+SCALER_FILE = "scaler.npz"
+"""Beside a LiteRT file, whose rows are scaled already; a Keras model scales them itself."""
+
 NUMBERS_AT_ONCE = 1 << 22
 """In the rows that the model takes at a time: 27 images of 224 pixels squared in colour."""
 
@@ -73,11 +75,52 @@ class Interface:
         )
 
 
-class Classifier:
-    """The Keras model behind MLflow's pyfunc interface."""
+class Program(Protocol):
+    """What computes: a Keras model, or a LiteRT file with its scaler."""
 
-    def __init__(self, model: "keras.Model", interface: Interface) -> None:
-        """Args: the Keras model, and the rows that it takes."""
+    def predict_on_batch(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Probabilities, shape (rows, classes), of raw rows, shape (rows, *row_shape)."""
+        ...
+
+
+class LiteRTProgram:
+    """A quantized model: raw rows are scaled here, all else happens in LiteRT."""
+
+    def __init__(self, folder: Path) -> None:
+        """Args: where the file and its scaler lie."""
+        from ai_edge_litert.interpreter import Interpreter
+
+        with np.load(folder / SCALER_FILE, allow_pickle=False) as scaler:
+            self._center, self._factor = scaler["center"], scaler["factor"]
+            self._fill = scaler["fill"]
+        self._interpreter = Interpreter(str(folder / LITERT_FILE), num_threads=1)
+        (self._entry,), (self._exit,) = (
+            self._interpreter.get_input_details(),
+            self._interpreter.get_output_details(),
+        )
+
+    def predict_on_batch(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """As `Program`. The arithmetic of the scaling is that of training."""
+        raw = rows.astype(np.float32).reshape(-1, *self._entry["shape_signature"][1:])
+        raw = np.where(np.isnan(raw), self._fill, raw)
+        scaled = (raw - self._center) * self._factor
+        self._interpreter.resize_tensor_input(self._entry["index"], scaled.shape)
+        self._interpreter.allocate_tensors()
+        self._interpreter.set_tensor(self._entry["index"], scaled)
+        self._interpreter.invoke()
+        told: npt.NDArray[np.float32] = self._interpreter.get_tensor(self._exit["index"])
+        # Whole-number arithmetic would make a number of a missing cell.
+        told[~np.isfinite(scaled).reshape(len(rows), -1).all(axis=1)] = np.nan
+        # What was rounded need not add to exactly one.
+        told /= told.sum(axis=1, keepdims=True)
+        return told
+
+
+class Classifier:
+    """A model behind MLflow's pyfunc interface."""
+
+    def __init__(self, model: Program, interface: Interface) -> None:
+        """Args: the model, and the rows that it takes."""
         self._model = model
         self.interface = interface
         self._places = [_places(categories) for categories in interface.columns.values()]
@@ -199,10 +242,16 @@ def _number(text: str) -> float | None:
 
 def load_classifier(folder: Path) -> Classifier:
     """The model that lies in a folder of MLflow's, beside the rows that it takes."""
+    return Classifier(_program(folder), Interface.load(folder))
+
+
+def _program(folder: Path) -> Program:
+    if (folder / LITERT_FILE).exists():
+        return LiteRTProgram(folder)
     import keras
 
-    model = keras.saving.load_model(folder / "model.keras", safe_mode=True)
-    return Classifier(model, Interface.load(folder))
+    model: Program = keras.saving.load_model(folder / KERAS_FILE, safe_mode=True)
+    return model
 
 
 def _load_pyfunc(path: str) -> Classifier:

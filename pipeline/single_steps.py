@@ -12,7 +12,7 @@ from pipeline.metering import (
     metering_options,
     power_limited,
 )
-from pipeline.run import evaluate_step, quantize_step, train_step
+from pipeline.run import evaluate_step, quantize_step, raise_if_refused, train_step
 from steps import configuration as configurations
 from steps.configuration import Configuration
 from steps.errors import InputError
@@ -94,13 +94,32 @@ def evaluate(run_id: str) -> None:
 
 @click.command()
 @options.run_id_option
-def quantize(run_id: str) -> None:
-    """Make the smaller model and score it beside the trained one."""
+@click.option("--quantization", default="", help="Other modes than the run was opened with.")
+@options.inference_window_option
+@metering_options
+def quantize(
+    run_id: str,
+    quantization: str,
+    inference_window: str,
+    country: str,
+    carbon_intensity: str,
+    pue: str,
+    calibration: str,
+) -> None:
+    """Make the smaller models, and score and measure them beside the trained one."""
+    window_s = options.seconds(inference_window)
+    metering = Metering.parse(country, carbon_intensity, pue, calibration)
     configuration, dataset, parts, model = _trained(run_id)
+    if quantization:
+        typed = {**configuration.parameters(), "quantization": quantization}
+        configuration = configurations.parse(typed)
+    idle = idle_power()
+    meter = machine_meter(metering)
     with _log(run_id) as log:
-        quantize_step(log, configuration, model, dataset, parts)
+        quantize_step(log, configuration, model, dataset, parts, meter, idle, window_s)
         log.describe()
     terminal.print_run(log.recorded())
+    raise_if_refused(log.recorded(), configuration)
 
 
 def _log(run_id: str) -> "RunLog":

@@ -21,6 +21,7 @@ from pipeline.cache import JOURNALS, POWER_LIMIT_FILE
 from pipeline.units import energy_parts, flags_in_words, grams, joules, worth
 from steps.configuration import Configuration
 from steps.errors import InputError
+from steps.outcome import Outcome
 
 if TYPE_CHECKING:
     from pipeline.tracking import RecordedRun
@@ -157,10 +158,10 @@ def muted_native_output() -> Iterator[None]:
 class TrainingProgress:
     """A bar with epoch, validation accuracy, target and joules so far; without a TTY, lines."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        """Args: whose target and budget of epochs to show."""
+    def __init__(self, configuration: Configuration, final_epochs: int | None = None) -> None:
+        """Args: whose target and budget of epochs to show; the epochs of a final training."""
         self._target = configuration.target_accuracy
-        self._budget = configuration.max_epochs
+        self._budget = final_epochs or configuration.max_epochs
         self._last_line = time.monotonic()
         self._progress = Progress(
             TextColumn("train"),
@@ -185,7 +186,10 @@ class TrainingProgress:
         """Tell of the latest of `epochs`."""
         last = epochs[-1]
         energy_j = last.reading.energy_j
-        text = f"val_accuracy {last.val_accuracy:.4f} (target {self._target:g})"
+        if last.val_accuracy is None:
+            text = f"train_accuracy {last.train_accuracy:.4f}"
+        else:
+            text = f"val_accuracy {last.val_accuracy:.4f} (target {self._target:g})"
         text += "" if energy_j is None else f"  {energy_j:.1f} J"
         if progress_console.is_terminal:
             self._progress.update(self._task, completed=last.number, description=text)
@@ -215,7 +219,8 @@ def print_rows(title: str, rows: Mapping[str, str]) -> None:
 def _summary(run: "RecordedRun") -> dict[str, str]:
     metrics, target = run.metrics, run.parameters["target_accuracy"]
     outcome = run.tags.get("outcome", "not trained")
-    rows = {"outcome": f"{outcome} (target {target})"}
+    aim = "no target, no validation rows" if outcome == Outcome.FINAL else f"target {target}"
+    rows = {"outcome": f"{outcome} ({aim})"}
     if "dataset.parts" in run.tags:
         rows["rows"] = run.tags["dataset.parts"]
     if "time_spent_s" in metrics:
@@ -238,10 +243,18 @@ def _summary(run: "RecordedRun") -> dict[str, str]:
     if "test_accuracy" in metrics:
         rows["test accuracy"] = f"{metrics['test_accuracy']:.4f}"
     if "quantized_test_accuracy" in metrics:
-        rows[f"  {run.parameters['quantization']}"] = (
-            f"{metrics['quantized_test_accuracy']:.4f}, "
-            f"{metrics['quantized_model_size_bytes']:.0f} bytes "
-            f"(float32: {metrics['model_size_bytes']:.0f})"
+        rows[f"  {run.tags['quantized.mode']}"] = (
+            f"{metrics['quantized_test_accuracy']:.4f}, {_weights(metrics)}"
         )
     rows["run"] = run.run_id
     return rows
+
+
+def _weights(metrics: Mapping[str, float]) -> str:
+    """Of the quantized model beside those of float32; an emulated one has no file."""
+    if "quantized_model_size_bytes" not in metrics:
+        return "emulated"
+    quantized, float32 = (
+        f"{metrics[name]:.0f}" for name in ("quantized_model_size_bytes", "model_size_bytes")
+    )
+    return f"weights of {quantized} bytes (float32: {float32})"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from steps import parsing
+from steps import parsing, quantization_modes
 from steps.errors import InputError
 from steps.refusals import REFUSALS
 
@@ -36,7 +36,6 @@ MISSING = ("error", "drop", "median")
 COLOR_MODES = ("rgb", "grayscale")
 CLASS_WEIGHTS = ("none", "balanced")
 AUGMENTATIONS = ("none", "random", "mixup", "cutmix")
-QUANTIZATIONS = ("none", "dynamic", "float16", "int8")
 
 
 def _hyperparameter(default: object, parse: parsing.Parse, help_: str) -> Any:
@@ -165,7 +164,15 @@ class Configuration:
         "Power limit of each GPU while training, in watts; default: as it is.",
     )
     quantization: str = _hyperparameter(
-        "none", parsing.one_of(QUANTIZATIONS), f"After training: {', '.join(QUANTIZATIONS)}."
+        quantization_modes.NONE,
+        quantization_modes.normalized,
+        f"After training: none, all, or a comma list of "
+        f"{', '.join(quantization_modes.LITERT_MODES)} and {quantization_modes.WRITTEN}.",
+    )
+    qat_epochs: int | None = _hyperparameter(
+        None,
+        parsing.optional(parsing.whole_number(1)),
+        "Epochs of quantization-aware fine-tuning; default: 3 for qat_int8, none for fixed.",
     )
     target_accuracy: float = _hyperparameter(
         0.95,

@@ -35,10 +35,12 @@ class Evaluation:
     Attributes:
         scores: on the test part.
         parameters: trained numbers in the model.
+        size_bytes: of all its weights, those of the optimizer not among them.
     """
 
     scores: Scores
     parameters: int
+    size_bytes: int
 
 
 def evaluate(model: keras.Model, dataset: Dataset, partition: Partition) -> Evaluation:
@@ -46,6 +48,9 @@ def evaluate(model: keras.Model, dataset: Dataset, partition: Partition) -> Eval
     return Evaluation(
         scores=score(_probabilities(model, dataset, partition), dataset.labels[partition.test]),
         parameters=sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+        size_bytes=sum(
+            int(np.prod(weight.shape)) * np.dtype(weight.dtype).itemsize for weight in model.weights
+        ),
     )
 
 

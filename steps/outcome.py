@@ -14,5 +14,7 @@ class Outcome(StrEnum):
     """Stopped by a search because it could no longer win."""
     DIVERGED = "DIVERGED"
     """The loss was not finite."""
+    FINAL = "FINAL"
+    """Trained on the validation rows too, for a given number of epochs: no target was checked."""
     FAILED = "FAILED"
     """An error or an interruption ended it."""

@@ -118,6 +118,23 @@ def partition(
     return Partition(train, validation, test, scaler, duplicates)
 
 
+def for_final_training(parts: Partition, dataset: Dataset, preprocessing: str) -> Partition:
+    """The same test part, and all other rows for training; the scaler is learned anew from these.
+
+    Args:
+        parts: what `partition` made.
+        dataset: as there.
+        preprocessing: as there.
+
+    Raises:
+        InputError: a column has no value in any training row.
+    """
+    train = np.union1d(parts.train, parts.validation)
+    none = train[:0]
+    scaler = _learned(preprocessing, dataset, train)
+    return Partition(train, none, parts.test, scaler, _duplicates(dataset, train, none, parts.test))
+
+
 @dataclass(frozen=True)
 class _Draw:
     """How rows are split in two."""

@@ -1,12 +1,16 @@
 """Combinations of hyperparameters that cannot work, each with the reason, in one table.
 
 They are refused before anything is measured. The facts about precision were seen on TensorFlow
-2.21 with Keras 3.15.
+2.21 with Keras 3.15. In float16, an epsilon of 1e-5 mended AdamW, but there is no option for it;
+sgd, rmsprop, adagrad and adadelta learned digits as they do in float32. Where 16 bits are only
+slow, `steps.train.precision` warns.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from steps import quantization_modes
 
 if TYPE_CHECKING:
     from steps.configuration import Configuration
@@ -97,6 +101,11 @@ REFUSALS = (
         "quantization",
         lambda given: given.quantization != "none" and given.precision != "float32",
         "works only with --precision float32, which is what LiteRT's converter takes",
+    ),
+    *_only_with(
+        ("qat_epochs",),
+        lambda given: quantization_modes.is_trained(given.quantization),
+        "works only with --quantization qat_int8 and fixed:",
     ),
     Refusal(
         "augmentation",

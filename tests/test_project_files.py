@@ -64,7 +64,7 @@ def test_entry_point_hands_each_parameter_to_the_option_of_its_name(mlproject, n
     command = mlproject["entry_points"][entry_point_of(name)]["command"]
     assert all(f" {{{argument}}}" in command for argument in arguments(cli.commands[name]))
     handed = dict(re.findall(r"(--[a-z-]+) \{(\w+)\}", command))
-    assert command.startswith(f"python -m pipeline {name} ")
+    assert f"{command} ".startswith(f"python -m pipeline {name} ")
     assert handed == {
         option.opts[0]: option.name for option in options(cli.commands[name]).values()
     }

@@ -1,6 +1,6 @@
 """Which configuration is the greenest, among runs towards one target on one dataset."""
 
-from pipeline.choice.comparable import FACETS, Excluded, closest, comparable
+from pipeline.choice.comparable import FACETS, Excluded, closest, comparable, trained_among
 from pipeline.choice.noise import Interval, Noise
 from pipeline.choice.objectives import (
     OBJECTIVES,
@@ -34,5 +34,6 @@ __all__ = [
     "refuse_mixed",
     "refuse_test_metrics",
     "require_recorded",
+    "trained_among",
     "weighted",
 ]

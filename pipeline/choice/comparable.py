@@ -24,6 +24,9 @@ RECORDS = {
 }
 """By tag, runs of ours that are no trainings."""
 
+COMPARISON = "greenest.kind"
+"""Tag of what `compare` itself leaves behind, of which nobody wants to hear."""
+
 Facets = Callable[["RecordedRun"], tuple[object, ...]]
 """What a run is picked by; the last of them identifies."""
 
@@ -56,14 +59,7 @@ def comparable(
     Raises:
         InputError: there are several, and the user has to pick.
     """
-    trained, excluded = [], []
-    for run in runs:
-        why = _why_not(run)
-        if why is None:
-            trained.append(run)
-        else:
-            excluded.append(Excluded(run, why))
-
+    trained, excluded = trained_among(runs)
     if hardware:
         trained, elsewhere = _of_hardware(trained, hardware)
         excluded += elsewhere
@@ -87,6 +83,22 @@ def comparable(
     return trained, excluded
 
 
+def trained_among(
+    runs: Iterable["RecordedRun"],
+) -> tuple[list["RecordedRun"], list[Excluded]]:
+    """The trainings that came to an end, on whatever dataset, and all else but comparisons."""
+    trained, excluded = [], []
+    for run in runs:
+        if COMPARISON in run.tags:
+            continue
+        why = _why_not(run)
+        if why is None:
+            trained.append(run)
+        else:
+            excluded.append(Excluded(run, why))
+    return trained, excluded
+
+
 def closest(runs: Iterable["RecordedRun"]) -> "RecordedRun | None":
     """Of runs that missed, the one whose validation accuracy ended highest."""
     scored = [run for run in runs if math.isfinite(run.metrics.get("val_accuracy", math.nan))]
@@ -105,6 +117,8 @@ def _why_not(run: "RecordedRun") -> str | None:
             facets(run)
         except ValueError:
             return f"its {name} is {shorten(run.parameters[name], 40) or 'empty'}, no number"
+    if "final" in run.tags:
+        return "trained on the validation rows too: no target was checked"
     if run.status != "FINISHED" or run.tags.get("outcome") not in TRAINED:
         return _unfinished(run)
     return None

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -21,8 +21,10 @@ from pipeline.choice import (
     weighted,
 )
 from pipeline.compare.answer import answer, as_text
+from pipeline.compare.answer import further as further_answer
 from pipeline.compare.comparison import Comparison
-from pipeline.compare.table import print_comparison
+from pipeline.compare.findings import Findings, Wanted, effects_of, findings
+from pipeline.compare.table import print_comparison, print_effects, print_left, print_table
 from pipeline.compare.words import nothing
 from pipeline.metering import check_country
 from steps.configuration import parse_one
@@ -74,6 +76,22 @@ WHAT_CAME_OF_RUNS = re.compile(r"\b(metrics?\b|outcome\b|status\b|end_time\b)")
     default="",
     help="Emissions of the same runs in other places: FRA,DEU,USA (ISO 3166 alpha-3).",
 )
+@click.option(
+    "--pareto", default="", help="Also the Pareto front of several: energy,val_accuracy,latency."
+)
+@click.option("--inferences", default="", help="Also the energy over a life of so many inferences.")
+@click.option(
+    "--profiles",
+    default="no",
+    show_default=True,
+    help="yes: also how configurations do over all datasets of the experiment.",
+)
+@click.option(
+    "--record",
+    default="",
+    help="yes, no: leave a report, greenest.yaml and the registered model; default: yes, "
+    "with --json no.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def compare(
     experiment: str,
@@ -87,6 +105,10 @@ def compare(
     min_success: float,
     top: int,
     country: str,
+    pareto: str,
+    inferences: str,
+    profiles: str,
+    record: str,
     as_json: bool,
 ) -> None:
     """Name the greenest configuration of an experiment.
@@ -100,8 +122,12 @@ def compare(
         for name, text in (("target_accuracy", target_accuracy), ("patience", patience))
     }
     countries = tuple(check_country("--country", code) for code in country.split(",") if code)
+    further = Wanted.parse(pareto, inferences, profiles)
+    if record not in ("", "no", "yes"):
+        raise InputError("--record", record, "choose yes or no")
 
-    runs, foreign = comparable(_runs(experiment, where), dataset, **wanted, hardware=hardware)
+    all_runs = _runs(experiment, where)
+    runs, foreign = comparable(all_runs, dataset, **wanted, hardware=hardware)
     require_recorded(sought, runs)
     choice = choose(runs, sought, min_success=min_success)
     refuse_mixed(choice, sought)
@@ -114,13 +140,40 @@ def compare(
         cautions=(*cautions(choice), *_cautions_of_filter(where)),
         countries=countries,
     )
+    found = findings(further, choice, all_runs, sought.metric)
     if as_json:
-        print(as_text(answer(comparison)))
+        print(as_text({**answer(comparison), **further_answer(found)}))
     else:
         print_comparison(comparison, top)
+        _print_further(comparison, found)
+    if record == "yes" or (not record and not as_json and choice.ranking):
+        _leave(comparison, found, all_runs, aloud=not as_json)
     if not choice.ranking:
         print(nothing(comparison), file=sys.stderr)
         sys.exit(NOTHING_TO_CHOOSE)
+
+
+def _print_further(comparison: Comparison, found: Findings) -> None:
+    from pipeline.compare.tables import tables
+
+    for table in tables(comparison, found):
+        print_table(table)
+
+
+def _leave(
+    comparison: Comparison, found: Findings, all_runs: "Sequence[RecordedRun]", *, aloud: bool
+) -> None:
+    """Work out what the report needs beside the ranking, and write all that outlives the answer."""
+    from pipeline.compare.leaving import leave
+
+    effects = effects_of(comparison.runs)
+    if aloud:
+        print_effects(effects)
+    context = click.get_current_context()
+    asked = {name: str(value) for name, value in context.params.items() if value not in ("", None)}
+    left = leave(comparison, found, effects, all_runs, asked)
+    if aloud:
+        print_left(left)
 
 
 def _sought(objective: str, weights: str) -> Objective:

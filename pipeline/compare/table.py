@@ -1,6 +1,7 @@
 """The answer for people, on the terminal."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -11,6 +12,11 @@ from pipeline.choice import Ranked
 from pipeline.compare.comparison import Comparison, mean_of
 from pipeline.compare.words import by_reason, certainty, goal, worth
 from pipeline.units import grams, joules, seconds
+
+if TYPE_CHECKING:
+    from pipeline.effects import Effects
+    from pipeline.left_behind import LeftBehind
+    from pipeline.report import Table as FoundTable
 
 NAMES_SHOWN = 5
 REASONS_SHOWN = 12
@@ -25,8 +31,6 @@ def print_comparison(comparison: Comparison, rows: int) -> None:
         _print_ranking(comparison, rows)
         for sentence in (*certainty(comparison), *worth(comparison)):
             terminal.console.print(sentence, markup=False)
-        if comparison.countries:
-            _print_elsewhere(ranking[:rows], comparison.countries)
     _print_excluded(comparison)
 
 
@@ -107,20 +111,39 @@ def _differing_parameters(ranking: Sequence[Ranked]) -> list[str]:
     ] or ["optimizer", "lr", "batch_size"]
 
 
-def _print_elsewhere(ranking: Sequence[Ranked], places: Sequence[str]) -> None:
-    # They read CodeCarbon's tables.
-    from energy.carbon import intensity_of
-    from pipeline.compare.elsewhere import emissions_elsewhere
-
-    table = Table(title="The same energy elsewhere, CO2e", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("configuration")
-    for place in places:
-        table.add_column(f"{place}, {intensity_of(place):.0f} g/kWh", justify="right")
-    told = emissions_elsewhere(ranking, places)
-    for ranked in ranking:
-        emissions = (told[place][ranked.config_id] for place in places)
-        table.add_row(Text(ranked.name), *("-" if kg is None else grams(kg) for kg in emissions))
+def print_table(found: "FoundTable") -> None:
+    """What was asked for beside the ranking."""
+    table = Table(
+        title=Text(found.title),
+        caption=Text(found.caption),
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+    )
+    for place, heading in enumerate(found.columns):
+        table.add_column(heading, justify="left" if place == 0 else "right")
+    for row in found.rows:
+        table.add_row(*map(Text, row))
     terminal.console.print(table)
+
+
+def print_effects(effects: "Effects") -> None:
+    """One sentence for each hyperparameter that the data say something of."""
+    for effect in effects.effects:
+        if effect.sentence:
+            terminal.console.print(f"  {effect.sentence}", markup=False)
+
+
+def print_left(left: "LeftBehind") -> None:
+    """Where the rest is."""
+    if left.file is not None:
+        terminal.console.print(f"{left.file} trains it again: run --config {left.file}")
+    if left.model is not None:
+        terminal.console.print(f"{left.model} is its model, for mlflow models serve -m")
+    if left.run_id is not None:
+        terminal.console.print(f"report.html is in run {left.run_id}")
+    for problem in left.problems:
+        terminal.progress_console.print(problem, markup=False)
 
 
 def _print_excluded(comparison: Comparison) -> None:

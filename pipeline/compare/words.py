@@ -35,6 +35,17 @@ def goal(comparison: Comparison) -> str:
     )
 
 
+def target(comparison: Comparison) -> str:
+    """Such as ``a validation accuracy above 0.95 on digits, 3 epochs in a row``."""
+    if not comparison.runs:
+        return "a validation accuracy that no run was trained to"
+    given = comparison.runs[0].parameters
+    return (
+        f"a validation accuracy above {given['target_accuracy']} on {given['dataset']}, "
+        f"{given['patience']} epochs in a row"
+    )
+
+
 def certainty(comparison: Comparison) -> Iterator[str]:
     """The winner, or those among whom it is, and how sure that is; one sentence or two a line."""
     choice = comparison.choice

@@ -1,5 +1,7 @@
 """YAML read for its line numbers: mappings and lists of texts, each of which knows its line.
 
+Spaces and configurations are such files.
+
 Nothing is constructed from the YAML: a text is what stands in the file, ``on`` and ``1e-4`` too,
 as if it had been typed on the command line.
 """
@@ -31,7 +33,7 @@ LONGEST_LIST = 500
 
 
 class SpaceError(ValueError):
-    """What is wrong with a space file, and in which of its lines, counted from 1."""
+    """What is wrong with such a file, and in which of its lines, counted from 1."""
 
     def __init__(self, line: int, problem: str) -> None:
         super().__init__(problem)
@@ -45,8 +47,8 @@ class Entry(NamedTuple):
     node: yaml.Node
 
 
-def read_tree(path: Path) -> yaml.Node:
-    """The one document of a YAML file.
+def read_tree(path: Path, option: str = "--space") -> yaml.Node:
+    """The one document of a YAML file, which the user named by that option.
 
     Raises:
         InputError: the file cannot be read.
@@ -56,7 +58,7 @@ def read_tree(path: Path) -> yaml.Node:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
     except OSError as error:
-        raise InputError("--space", path, f"cannot be read ({error.strerror})") from None
+        raise InputError(option, path, f"cannot be read ({error.strerror})") from None
     if len(content) > LARGEST_FILE:
         raise SpaceError(1, f"the file is larger than {LARGEST_FILE} bytes")
     try:

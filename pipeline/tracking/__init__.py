@@ -15,18 +15,34 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 from pipeline.tracking.abandoned import close_abandoned_runs
+from pipeline.tracking.comparison_log import record_comparison
 from pipeline.tracking.earlier_steps import EarlierSteps
-from pipeline.tracking.project_run import project_run_aside, remove_when_ended
+from pipeline.tracking.histories import histories
+from pipeline.tracking.project_run import (
+    is_run_by_mlflow,
+    project_run_aside,
+    remove_when_ended,
+)
+from pipeline.tracking.query import Leaders, leaders_of, runs_of
+from pipeline.tracking.registry import Registered, register
 from pipeline.tracking.run_log import RunLog
-from pipeline.tracking.store import RecordedRun, open_experiment, runs_of, tracking_uri
+from pipeline.tracking.store import RecordedRun, open_experiment, ready_client, tracking_uri
 
 __all__ = [
     "EarlierSteps",
+    "Leaders",
     "RecordedRun",
+    "Registered",
     "RunLog",
     "close_abandoned_runs",
+    "histories",
+    "is_run_by_mlflow",
+    "leaders_of",
     "open_experiment",
     "project_run_aside",
+    "ready_client",
+    "record_comparison",
+    "register",
     "remove_when_ended",
     "runs_of",
     "tracking_uri",

@@ -1,4 +1,4 @@
-"""How the Keras model is kept in MLflow, and how it comes back to classify rows."""
+"""How models are kept in MLflow, and how they come back to classify rows."""
 
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from mlflow.types import Schema, TensorSpec
 from pipeline import serving
 from pipeline.serving import Interface
 from pipeline.tracking.earlier_steps import EarlierSteps
-from pipeline.tracking.paths import MODEL
+from pipeline.tracking.paths import MODEL, QUANTIZED_MODEL
 from steps.errors import InputError
 from steps.outcome import Outcome
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import keras
 
     from steps.preprocess import Dataset
+    from steps.scaling import Scaler
 
 ARRAYS = ("npz:", "npy:")
 """How the source of a dataset begins that is an array, even if its rows are those of a table."""
@@ -50,6 +51,29 @@ def log_model(run_id: str, model: "keras.Model", dataset: "Dataset") -> None:
         inputs=_inputs(dataset),
         input_example=_example(dataset),
         # Would load the model and predict, a second for what the evaluate step does anyway.
+        validate_serving_input=False,
+    )
+
+
+def log_quantized_model(run_id: str, content: bytes, scaler: "Scaler", dataset: "Dataset") -> None:
+    """Log a LiteRT file, which takes scaled rows, as a model that takes the same as the float one.
+
+    Args:
+        run_id: the run to log to.
+        content: the ``.tflite`` file.
+        scaler: maps raw rows to those that the file takes.
+        dataset: raw rows.
+    """
+    mlflow.models.Model.log(
+        None,
+        _LiteRTFlavor,
+        name=QUANTIZED_MODEL,
+        run_id=run_id,
+        content=content,
+        scaler=scaler,
+        interface=_interface(dataset),
+        inputs=_inputs(dataset),
+        input_example=_example(dataset),
         validate_serving_input=False,
     )
 
@@ -125,6 +149,15 @@ def _example(dataset: "Dataset") -> "pd.DataFrame | npt.NDArray[Any] | None":
     return pd.DataFrame(columns)
 
 
+def _signature(interface: Interface, inputs: Schema) -> ModelSignature:
+    probabilities = TensorSpec(np.dtype(np.float32), (-1, len(interface.class_names)))
+    return ModelSignature(inputs, Schema([probabilities]))
+
+
+def _pins(*names: str) -> list[str]:
+    return [f"{name}=={version(name)}" for name in names]
+
+
 class _Flavor:
     """MLflow's TensorFlow flavor, with raw rows as its signature and class names in its answers.
 
@@ -143,18 +176,55 @@ class _Flavor:
         **_: Any,
     ) -> None:
         """Called by ``mlflow.models.Model.log``; `path` is the folder to write."""
-        probabilities = TensorSpec(np.dtype(np.float32), (-1, len(interface.class_names)))
         mlflow.tensorflow.save_model(
             model,
             path,
             mlflow_model=mlflow_model,
-            signature=ModelSignature(inputs, Schema([probabilities])),
+            signature=_signature(interface, inputs),
             input_example=input_example,
             code_paths=[serving.__file__],
-            pip_requirements=[
-                f"{name}=={version(name)}" for name in ("mlflow", "tensorflow", "keras", "pandas")
-            ],
+            pip_requirements=_pins("mlflow", "tensorflow", "keras", "pandas"),
         )
         interface.save(Path(path, DATA))
         mlflow_model.flavors["python_function"]["loader_module"] = "serving"
         mlflow_model.save(str(Path(path, "MLmodel")))
+
+
+class _LiteRTFlavor:
+    """MLflow's plain Python flavor around a LiteRT file: neither Keras nor TensorFlow is needed."""
+
+    @staticmethod
+    def save_model(
+        path: str,
+        mlflow_model: mlflow.models.Model,
+        content: bytes,
+        scaler: "Scaler",
+        interface: Interface,
+        inputs: Schema,
+        input_example: Any,
+        **_: Any,
+    ) -> None:
+        """Called by ``mlflow.models.Model.log``; `path` is the folder to write."""
+        with tempfile.TemporaryDirectory() as temporary:
+            data = Path(temporary, DATA)
+            data.mkdir()
+            (data / serving.LITERT_FILE).write_bytes(content)
+            # Where no cell is missing, what would stand for one is as missing.
+            fill = np.full(1, np.nan) if scaler.fill is None else scaler.fill
+            np.savez(
+                data / serving.SCALER_FILE,
+                center=scaler.center.astype(np.float32),
+                factor=(1 / scaler.scale).astype(np.float32),
+                fill=fill.astype(np.float32),
+            )
+            interface.save(data)
+            mlflow.pyfunc.save_model(
+                path,
+                loader_module="serving",
+                data_path=str(data),
+                code_paths=[serving.__file__],
+                mlflow_model=mlflow_model,
+                signature=_signature(interface, inputs),
+                input_example=input_example,
+                pip_requirements=_pins("mlflow", "ai-edge-litert", "numpy", "pandas"),
+            )

@@ -15,6 +15,11 @@ PROJECT_TAGS: dict[str, str] = {}
 _REMOVER = "import sys; from pipeline import tracking; tracking.remove_when_ended(sys.argv[1])"
 
 
+def is_run_by_mlflow() -> bool:
+    """Whether ``mlflow run`` called this command."""
+    return bool(PROJECT_TAGS)
+
+
 @contextlib.contextmanager
 def project_run_aside() -> Iterator[None]:
     """Keep the run that ``mlflow run`` opened for this command out of sight.

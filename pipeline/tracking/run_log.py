@@ -22,8 +22,8 @@ from pipeline.journal import Entry
 from pipeline.note import note
 from pipeline.search.objective import GRAPH_SHARED
 from pipeline.software import software
-from pipeline.tracking import points
-from pipeline.tracking.model import log_model
+from pipeline.tracking import points, variants
+from pipeline.tracking.model import log_model, log_quantized_model
 from pipeline.tracking.open_run import OpenRun, metrics_at
 from pipeline.tracking.paths import (
     BATCH_LOSSES,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from energy.calibration import PartCalibration
     from energy.hardware import Hardware
     from steps.evaluate import Evaluation
+    from steps.flops import Flops
     from steps.partition import Partition
     from steps.preprocess import Dataset
     from steps.quantize import Quantization
@@ -67,7 +68,7 @@ class RunLog(OpenRun):
                 pictures, and no model where the target was missed.
         """
         super().__init__(run_id)
-        self._is_one_of_many = is_one_of_many
+        self.is_one_of_many = is_one_of_many
         self._is_new = False
         self._parameters: dict[str, str] = {}
         self._delivered = 0
@@ -242,7 +243,7 @@ class RunLog(OpenRun):
             self.artifact(BATCH_LOSSES, buffer.getvalue())
         if training.outcome is Outcome.CAPPED:
             return
-        if not self._is_one_of_many:
+        if not self.is_one_of_many:
             self.page(figures.training_card(epochs, losses, target), CURVES)
         elif training.outcome is not Outcome.REACHED:
             return
@@ -282,33 +283,43 @@ class RunLog(OpenRun):
             self.figures({"calibrated_energy_j": calibration.wall_energy_of(measurement)})
             self.tag({"energy.calibration": calibration_typed})
 
-    def evaluated(self, evaluation: "Evaluation", class_names: Sequence[str]) -> None:
-        """Test scores, size, and the confusion matrix as a picture."""
+    def evaluated(
+        self, evaluation: "Evaluation", class_names: Sequence[str], flops: "Flops | None"
+    ) -> None:
+        """Test scores, size, FLOPs of a row, and the confusion matrix as a picture."""
         self.figures(
             {
                 "test_accuracy": evaluation.scores.accuracy,
                 "test_loss": evaluation.scores.loss,
                 "parameters": evaluation.parameters,
+                "model_size_bytes": evaluation.size_bytes,
+                "flops": None if flops is None else flops.count,
             }
         )
-        if not self._is_one_of_many:
+        if flops is not None and not flops.is_complete:
+            self.tag({"flops.uncounted": ", ".join(flops.uncounted)[:500]})
+        if not self.is_one_of_many:
             figure = figures.confusion_matrix(evaluation.scores.confusion, class_names)
             self._client.log_figure(self.run_id, figure, CONFUSION_MATRIX)
 
-    def quantized(self, quantization: "Quantization") -> None:
-        """The quantized file, and its scores, size and latency beside the float32 one's."""
-        self.figures(
-            {
-                "model_size_bytes": quantization.float32.size_bytes,
-                "latency_ms": quantization.float32.latency_ms,
-                "float32_test_accuracy": quantization.float32.scores.accuracy,
-                "quantized_model_size_bytes": quantization.quantized.size_bytes,
-                "quantized_latency_ms": quantization.quantized.latency_ms,
-                "quantized_test_accuracy": quantization.quantized.scores.accuracy,
-                "quantized_test_loss": quantization.quantized.scores.loss,
-            }
-        )
-        self.artifact(f"quantize/{quantization.mode}.tflite", quantization.quantized.content)
+    def quantized(
+        self, quantization: "Quantization", partition: "Partition", dataset: "Dataset"
+    ) -> None:
+        """The variants' figures and files; the one that counts as a model that takes raw rows."""
+        figures_of_run = variants.figures(quantization)
+        before = self.recorded().metrics
+        for figure, part in variants.FINE_TUNING_IN.items():
+            took = figures_of_run.get(part)
+            if figure in before and took is not None:
+                # The step may have run before, and its part is in the sum then.
+                figures_of_run[figure] = before[figure] - before.get(part, 0.0) + took
+        self._send(metrics_at(0, figures_of_run), variants.tags(quantization))
+        for variant in quantization.variants:
+            if variant.content is not None:
+                self.artifact(f"quantize/{variants.slug(variant.mode)}.tflite", variant.content)
+        chosen = quantization.chosen
+        if chosen is not None and chosen.content is not None and not self.is_one_of_many:
+            log_quantized_model(self.run_id, chosen.content, partition.scaler, dataset)
 
     def describe(self) -> None:
         """The description that a person reads on the run's page, in Markdown."""

@@ -1,6 +1,7 @@
 """A search in MLflow: a parent run, and a child per training."""
 
 import json
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +9,11 @@ from typing import TYPE_CHECKING, Self
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Param, RunTag, ViewType
+from mlflow.entities import Param, Run, RunTag, ViewType
 from mlflow.tracking.context.registry import resolve_tags
 
 from pipeline.cache import JOURNALS
+from pipeline.search.job import MACHINE
 from pipeline.tracking.open_run import OpenRun
 from pipeline.tracking.project_run import PROJECT_TAGS
 from pipeline.tracking.run_log import RunLog
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 KEY, NUMBER, POINT, ROLE = "search.key", "search.number", "search.point", "search.role"
 GIVEN_UP_BY = "search.given_up_by"
 """The rule of the pruning that ended a training."""
+RUNGS = "search.rungs"
+"""The rungs of halving that a training came to, and its validation accuracy there."""
 
 PARENT = "mlflow.parentRunId"
 
@@ -48,6 +52,26 @@ class Child:
     number: int
     role: str
     point: "Point"
+
+
+@dataclass(frozen=True)
+class BrokenOff:
+    """A training that a sitting of the search did not live to count.
+
+    Attributes:
+        run: the whole of it.
+        ended_at_ms: since 1970; where its process was killed, when the next sitting found it.
+        share: of what it took that is in no bill yet, 0 to 1.
+    """
+
+    run: RecordedRun
+    ended_at_ms: int
+    share: float
+
+    def spent(self, metric: str) -> float | None:
+        """Of that, what is in no bill yet."""
+        known = self.run.metrics.get(metric)
+        return None if known is None else self.share * known
 
 
 class SearchLog(OpenRun):
@@ -117,15 +141,30 @@ class SearchLog(OpenRun):
         ended = self._runs("status != 'KILLED' and status != 'RUNNING'")
         return sorted(map(child_of, ended), key=lambda child: child.number)
 
-    def unbilled(self) -> list[RecordedRun]:
+    def unbilled(self) -> list[BrokenOff]:
         """Trainings that broke off after the search had last said what it spent."""
         history = self._client.get_metric_history(self.run_id, "search_time_s")
         billed_at_ms = max((metric.timestamp for metric in history), default=0)
-        broken_off = self._runs("status = 'KILLED'")
-        return [run for run in broken_off if run.started_at_ms >= billed_at_ms]
+        return [
+            BrokenOff(recorded(run), run.info.end_time, self._share_after(billed_at_ms, run))
+            for run in self._found("status = 'KILLED'")
+            if run.info.end_time > billed_at_ms
+        ]
+
+    def _share_after(self, billed_at_ms: int, run: Run) -> float:
+        """Of a training's time, by its epochs. The search sees what is done on its own machine."""
+        elsewhere = run.data.tags.get(MACHINE, platform.node()) != platform.node()
+        if elsewhere or run.info.start_time >= billed_at_ms:
+            return 1.0
+        epochs = self._client.get_metric_history(run.info.run_id, "epoch_time_s")
+        after = sum(epoch.value for epoch in epochs if epoch.timestamp > billed_at_ms)
+        return after / sum(epoch.value for epoch in epochs) if after else 0.0
 
     def _runs(self, status: str) -> list[RecordedRun]:
-        runs: list[RecordedRun] = []
+        return [recorded(run) for run in self._found(status)]
+
+    def _found(self, status: str) -> list[Run]:
+        runs: list[Run] = []
         page_token: str | None = None
         while True:
             page = self._client.search_runs(
@@ -135,7 +174,7 @@ class SearchLog(OpenRun):
                 1000,
                 page_token=page_token,
             )
-            runs += map(recorded, page)
+            runs += page
             page_token = page.token
             if not page_token:
                 return runs

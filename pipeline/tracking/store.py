@@ -1,12 +1,12 @@
 """Experiments and runs as MLflow has them."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, LifecycleStage, Run, ViewType
+from mlflow.entities import Experiment, LifecycleStage, Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import OperationalError
 
@@ -63,31 +63,19 @@ def tracking_uri() -> str:
     return str(mlflow.get_tracking_uri())
 
 
-def runs_of(experiment: str) -> list[RecordedRun]:
-    """All runs of an experiment that are not deleted, the newest first.
+def existing_experiment(name: str) -> str:
+    """Id of the experiment of that name.
 
     Raises:
-        InputError: there is no such experiment, or it was deleted.
+        InputError: there is none, or it was deleted.
     """
     client = ready_client()
-    found = client.get_experiment_by_name(experiment)
+    found = client.get_experiment_by_name(name)
     if found is None:
         names = sorted(each.name for each in client.search_experiments())
-        raise InputError("--experiment", experiment, f"there is none; choose of {', '.join(names)}")
+        raise InputError("--experiment", name, f"there is none; choose of {', '.join(names)}")
     _refuse_deleted(found)
-    return [recorded(run) for run in _search(client, found.experiment_id)]
-
-
-def _search(client: MlflowClient, experiment_id: str) -> Iterator[Run]:
-    page_token: str | None = None
-    while True:
-        page = client.search_runs(
-            [experiment_id], "", ViewType.ACTIVE_ONLY, 1000, page_token=page_token
-        )
-        yield from page
-        page_token = page.token
-        if not page_token:
-            return
+    return str(found.experiment_id)
 
 
 def recorded(run: Run) -> RecordedRun:

@@ -1,126 +1,140 @@
-"""Quantize: smaller versions of the trained classifier, scored and timed beside the float32 one.
+"""Quantize: variants of the trained classifier in fewer bits, and what each really buys.
 
-All run in LiteRT, the float32 baseline too: against Keras' own ``predict`` any file of LiteRT
+The files run in LiteRT, the float32 baseline too: against Keras' own ``predict`` any file of LiteRT
 would look thousands of times faster, for reasons that have nothing to do with quantization.
 """
 
-import statistics
-import tempfile
-import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 
 import keras
 import numpy as np
-import numpy.typing as npt
-import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter
 
-from steps.evaluate import Scores, score
+from energy import EnergyMeter, IdlePower
+from steps.configuration import Configuration
+from steps.errors import one_line
 from steps.partition import Partition
 from steps.preprocess import Dataset
+from steps.quantization_modes import FixedPoint, modes
+from steps.quantize.convert import converted
+from steps.quantize.fixed_point import FixedPointModel
+from steps.quantize.inference import InferenceEnergy, Joules, inference_energies
+from steps.quantize.litert import LiteRTModel, Rows
+from steps.quantize.making import Workshop
+from steps.quantize.timing import Latency, SpeedUp, latencies, speed_up
+from steps.quantize.variants import FLOAT32, Quantization, Variant
 from steps.train.model import CLASSIFIER
 
-CALIBRATION_ROWS = 500
-TIMED_CALLS = 300
+__all__ = [
+    "InferenceEnergy",
+    "Joules",
+    "Latency",
+    "Quantization",
+    "SpeedUp",
+    "Variant",
+    "quantize",
+    "speed_up",
+]
+
+BATCHES = (1, 256)
+"""Rows in a call whose latency is told."""
+
+Made = tuple[Variant, LiteRTModel | FixedPointModel]
 
 
-@dataclass(frozen=True)
-class LiteRTModel:
-    """A LiteRT file that takes scaled rows, float32, and what it is worth.
+def quantize(
+    model: keras.Model,
+    dataset: Dataset,
+    partition: Partition,
+    configuration: Configuration,
+    meter: EnergyMeter,
+    idle: IdlePower | None = None,
+    inference_window_s: float = 2.0,
+) -> Quantization:
+    """Make, score, time and measure the variants that the configuration asks for.
 
-    Attributes:
-        content: the bytes of the ``.tflite`` file.
-        scores: on the test part, computed by running this very file.
-        latency_ms: median of one row at a time on one thread, milliseconds.
-    """
-
-    content: bytes
-    scores: Scores
-    latency_ms: float
-
-    @property
-    def size_bytes(self) -> int:
-        """Length of the file."""
-        return len(self.content)
-
-
-@dataclass(frozen=True)
-class Quantization:
-    """The quantized model beside the float32 one in the same runtime."""
-
-    mode: str
-    float32: LiteRTModel
-    quantized: LiteRTModel
-
-
-def quantize(model: keras.Model, dataset: Dataset, partition: Partition, mode: str) -> Quantization:
-    """Convert, score and time.
-
-    The scaling stays outside of the file: whole-number arithmetic has one step size for all
-    features of a raw row, which would wipe out the small ones.
+    A variant that cannot be made is among the refused, with the reason, and the others go on. Where
+    LiteRT's converter refuses the model itself, that holds for all files.
 
     Args:
-        model: as `train` gives it, from raw rows to probabilities.
+        model: as `train` gives it, from raw rows to probabilities; stays as it is.
         dataset: raw rows.
-        partition: training rows calibrate, test rows score.
-        mode: ``dynamic`` (weights int8), ``float16`` or ``int8`` (weights and
-            activations, calibrated on training rows).
+        partition: training rows calibrate and fine-tune, validation rows decide, test rows report.
+        configuration: its ``quantization`` and ``qat_epochs``; for fine-tuning also what the model
+            was trained with, ``lr`` as a number.
+        meter: measures fine-tuning and the windows of inference.
+        idle: the machine's idle power, to tell net joules from gross; None if not known.
+        inference_window_s: seconds of each window of inference, 0 for none: 2 tell the variants of
+            one run apart, figures for others to see want 10.
+
+    Raises:
+        ValueError: the rows are of another shape than the model takes, or the idle power lacks a
+            part of the machine that the meter measures.
     """
     classifier = model.get_layer(CLASSIFIER)
-    calibration = partition.scaled("train", dataset)[
-        _spread(len(partition.train), CALIBRATION_ROWS)
-    ]
-    rows = np.asarray(partition.scaled("test", dataset))
-    labels = dataset.labels[partition.test]
-    contents = (_convert(classifier, form, calibration) for form in ("float32", mode))
-    float32, quantized = (_measured(content, rows, labels) for content in contents)
-    return Quantization(mode, float32, quantized)
+    if classifier.input_shape[1:] != dataset.scaled_shape:
+        found, taken = dataset.scaled_shape, classifier.input_shape[1:]
+        raise ValueError(f"{dataset.source}: rows of shape {found}, and the model takes {taken}")
+    workshop = Workshop(classifier, dataset, partition, configuration, meter)
+    made, refused = _made(workshop, modes(configuration.quantization))
+    measured = _measured(made, workshop.calibration(), meter, idle, inference_window_s)
+    return Quantization(measured.pop(FLOAT32, None), tuple(measured.values()), refused)
 
 
-def _spread(rows: int, count: int) -> npt.NDArray[np.int64]:
-    """At most `count` of `rows`, evenly from first to last (files are often sorted by class)."""
-    return np.linspace(0, rows - 1, min(count, rows)).round().astype(np.int64)
+def _made(
+    workshop: Workshop, wanted: tuple[str | FixedPoint, ...]
+) -> tuple[dict[str, Made], dict[str, str]]:
+    made: dict[str, Made] = {}
+    refused: dict[str, str] = {}
 
+    def attempt(mode: str, make: Callable[[], Made]) -> None:
+        try:
+            made[mode] = make()
+        except ValueError as problem:
+            refused[mode] = one_line(problem)
 
-def _convert(classifier: keras.Model, form: str, calibration: npt.NDArray[np.float32]) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        # `from_keras_model` does the same, and prints about it.
-        classifier.export(folder, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if form != "float32":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if form == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        if form == "int8":
-            converter.representative_dataset = lambda: ([row[np.newaxis]] for row in calibration)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        return bytes(converter.convert())
+    attempt(FLOAT32, lambda: workshop.file(FLOAT32, converted(workshop.classifier)))
+    baseline = made[FLOAT32][0].content if FLOAT32 in made else None
+    stored = workshop.stored(baseline) if baseline is not None else None
+    for mode in wanted:
+        if isinstance(mode, FixedPoint):
+            attempt(str(mode), partial(workshop.emulation, mode, stored))
+        elif baseline is not None:
+            attempt(mode, partial(workshop.file, mode, baseline))
+        else:
+            refused[mode] = refused[FLOAT32]
+    return made, refused
 
 
 def _measured(
-    content: bytes, rows: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]
-) -> LiteRTModel:
-    interpreter = Interpreter(model_content=content, num_threads=1)
-    interpreter.allocate_tensors()
-    told = np.concatenate([_invoke(interpreter, row[np.newaxis]) for row in rows])
-    return LiteRTModel(content, score(told, labels), _latency_ms(interpreter, rows))
+    made: Mapping[str, Made],
+    rows: Rows,
+    meter: EnergyMeter,
+    idle: IdlePower | None,
+    inference_window_s: float,
+) -> dict[str, Variant]:
+    """The variants with their latencies and joules, all taken in turns."""
+
+    def calls(batch: int) -> dict[str, Callable[[], object]]:
+        block = np.resize(rows, (batch, *rows.shape[1:]))
+        return {mode: _call(model, block) for mode, (_, model) in made.items()}
+
+    latency = {batch: latencies(calls(batch)) for batch in BATCHES}
+    joules: Mapping[str, InferenceEnergy] = {}
+    if inference_window_s > 0:
+        joules = inference_energies(calls(1), meter, idle, inference_window_s)
+    return {
+        mode: replace(
+            variant,
+            latency={batch: latency[batch][mode] for batch in BATCHES},
+            inference=joules.get(mode),
+        )
+        for mode, (variant, _) in made.items()
+    }
 
 
-def _invoke(interpreter: Interpreter, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], rows)
-    interpreter.invoke()
-    output: npt.NDArray[np.float32] = interpreter.get_tensor(
-        interpreter.get_output_details()[0]["index"]
-    )
-    return output
-
-
-def _latency_ms(interpreter: Interpreter, rows: npt.NDArray[np.float32]) -> float:
-    input_index = interpreter.get_input_details()[0]["index"]
-    times_s = []
-    for call in range(TIMED_CALLS):
-        interpreter.set_tensor(input_index, rows[call % len(rows)][np.newaxis])
-        began = time.perf_counter()
-        interpreter.invoke()
-        times_s.append(time.perf_counter() - began)
-    return 1000 * statistics.median(times_s)
+def _call(model: LiteRTModel | FixedPointModel, rows: Rows) -> Callable[[], object]:
+    if isinstance(model, LiteRTModel):
+        return model.caller(rows)
+    return partial(model.probabilities, rows)

@@ -27,7 +27,7 @@ from steps.train.model import build_classifier, require_fit, with_scaler
 from steps.train.optimizer import build_optimizer
 from steps.train.precision import precision, slow_here
 from steps.train.reuse import GraphCache
-from steps.train.rule import TrainToAccuracy
+from steps.train.rule import TrainToAccuracy, TrainToTheEnd, early_stopping
 
 __all__ = [
     "Epoch",
@@ -119,8 +119,13 @@ def train(
     meter: EnergyMeter,
     record: Record = lambda epochs: None,
     give_up: GiveUp | None = None,
+    final_epochs: int | None = None,
 ) -> Training:
     """Train until `TrainToAccuracy` is content or the budget of epochs is spent.
+
+    A final training makes the model to be used: on all rows but those of the test part, for the
+    epochs that an earlier training needed, since no rows are left to decide by (Goodfellow,
+    Bengio and Courville 2016, "Deep Learning", algorithm 7.2).
 
     Args:
         dataset: raw rows.
@@ -130,15 +135,20 @@ def train(
         record: is handed the epochs as they are measured, at most twice a second, inside the
             window: keep it cheap.
         give_up: is asked after each epoch whether to end here, as `Outcome.CAPPED`.
+        final_epochs: how many a final training has, whose `partition` is that of
+            `steps.partition.for_final_training`; ``early_stopping`` says nothing there.
 
     Raises:
-        InputError: ``--lr auto`` found no learning rate.
+        InputError: ``--lr auto`` found no learning rate, or validation rows are missing.
         ValueError: XLA was asked for and cannot compile the model.
     """
+    if final_epochs is None and not len(partition.validation):
+        problem = "no validation rows are left: only `run --config FILE --final` trains like this"
+        raise InputError("--partitioning", configuration.partitioning, problem)
     rows = Rows.of(dataset, partition)
     warm_up()
     with precision(configuration.precision):
-        return _train(dataset, rows, partition, configuration, meter, record, give_up)
+        return _train(dataset, rows, partition, configuration, meter, record, give_up, final_epochs)
 
 
 def _train(
@@ -149,13 +159,16 @@ def _train(
     meter: EnergyMeter,
     record: Record,
     give_up: GiveUp | None,
+    final_epochs: int | None,
 ) -> Training:
     classifier = build_classifier(configuration, dataset)
-    rule = TrainToAccuracy(configuration.target_accuracy, configuration.patience)
-    early = _early_stopping(configuration)
+    is_final = final_epochs is not None
+    to_accuracy = TrainToAccuracy(configuration.target_accuracy, configuration.patience)
+    rule: TrainToAccuracy | TrainToTheEnd = TrainToTheEnd() if is_final else to_accuracy
+    early = [] if is_final else early_stopping(configuration)
     window = meter.begin("training")
     recorder = EpochRecorder(window, record)
-    giving_up = [GivingUp(rule, recorder, give_up)] if give_up is not None else []
+    giving_up = [GivingUp(to_accuracy, recorder, give_up)] if give_up is not None else []
     compiling = Stopwatch(window)
     try:
         finding_lr, rate = None, configuration.lr
@@ -169,9 +182,10 @@ def _train(
         report = fit_in_graph(
             classifier,
             (rows.train_x, train_y),
-            validation_data=(rows.validation_x, validation_y),
+            validation_data=None if is_final else (rows.validation_x, validation_y),
             batch_size=rows.batch_size(configuration),
-            epochs=configuration.max_epochs,
+            epochs=final_epochs or configuration.max_epochs,
+            epochs_expected=final_epochs,
             callbacks=[rule, *early, *giving_up, recorder],
             shuffle_seed=configuration.seed,
             class_weight=rows.class_weights(configuration),
@@ -276,14 +290,3 @@ def _find_lr(
         )
     except ValueError as error:
         raise InputError("--lr", "auto", str(error)) from None
-
-
-def _early_stopping(configuration: Configuration) -> list[keras.callbacks.EarlyStopping]:
-    if not configuration.early_stopping:
-        return []
-    min_delta, patience = configuration.early_stopping.split(",")
-    return [
-        keras.callbacks.EarlyStopping(
-            monitor="val_loss", min_delta=float(min_delta), patience=int(patience)
-        )
-    ]

@@ -22,6 +22,8 @@ class Epoch:
         time_s: from the end of the epoch before.
         energy_j: its share of the reading that settled it; None where nothing was measured.
         reading: of the window from its opening, taken at the epoch's end or soon after.
+        val_loss: None in a final training, which has no validation rows.
+        val_accuracy: likewise.
         lap: of the time since the reading before; None if the training broke off.
         learning_rate: when the epoch ended; None for an epoch without a reading of its own.
     """
@@ -32,8 +34,8 @@ class Epoch:
     energy_j: float | None
     train_loss: float
     train_accuracy: float
-    val_loss: float
-    val_accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
     learning_rate: float | None
     reading: Measurement
     lap: Measurement | None
@@ -113,8 +115,8 @@ class EpochRecorder(keras.callbacks.Callback):  # type: ignore[misc]
                     energy_j=None if after is None else (after - (before or 0)) * share,
                     train_loss=values["loss"],
                     train_accuracy=values["accuracy"],
-                    val_loss=values["val_loss"],
-                    val_accuracy=values["val_accuracy"],
+                    val_loss=values.get("val_loss"),
+                    val_accuracy=values.get("val_accuracy"),
                     learning_rate=rate if len(epochs) + 1 == len(self._pending) else None,
                     reading=reading,
                     lap=lap,

@@ -1,10 +1,11 @@
-"""The stopping rule: train until validation accuracy stays above the target."""
+"""The stopping rules: until validation accuracy stays above the target, or to a fixed end."""
 
 import math
 from collections.abc import Mapping
 
 import keras
 
+from steps.configuration import Configuration
 from steps.outcome import Outcome
 
 
@@ -54,7 +55,7 @@ class TrainToAccuracy(keras.callbacks.Callback):  # type: ignore[misc]
         if self.monitor not in logs:
             known = ", ".join(logs) or "nothing"
             raise ValueError(f"monitor {self.monitor}: not computed by this fit, which has {known}")
-        if not all(math.isfinite(logs[name]) for name in ("loss", "val_loss") if name in logs):
+        if not _is_finite(logs):
             self.outcome = Outcome.DIVERGED
             self.model.stop_training = True
             return
@@ -62,3 +63,33 @@ class TrainToAccuracy(keras.callbacks.Callback):  # type: ignore[misc]
         if self.streak >= self.patience:
             self.outcome = Outcome.REACHED
             self.model.stop_training = True
+
+
+class TrainToTheEnd(keras.callbacks.Callback):  # type: ignore[misc]
+    """Nothing is validated, so that nothing but a loss that is not finite ends the fit early."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outcome = Outcome.FINAL
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Look at the loss."""
+        if not _is_finite(logs or {}):
+            self.outcome = Outcome.DIVERGED
+            self.model.stop_training = True
+
+
+def early_stopping(configuration: Configuration) -> list[keras.callbacks.EarlyStopping]:
+    """Keras' own, as it was asked for; none if it was not."""
+    if not configuration.early_stopping:
+        return []
+    min_delta, patience = configuration.early_stopping.split(",")
+    return [
+        keras.callbacks.EarlyStopping(
+            monitor="val_loss", min_delta=float(min_delta), patience=int(patience)
+        )
+    ]
+
+
+def _is_finite(logs: Mapping[str, float]) -> bool:
+    return all(math.isfinite(logs[name]) for name in ("loss", "val_loss") if name in logs)

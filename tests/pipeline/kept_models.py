@@ -61,7 +61,7 @@ def kept(dataset: Dataset, **tags: str) -> tuple[str, Any]:
     model = model_of(dataset)
     with tracking.RunLog.start(tracking.open_experiment("green"), Configuration()) as log:
         log_model(log.run_id, model, dataset)
-        log._tags(tags)
+        log.tag(tags)
     return log.run_id, model
 
 

@@ -23,15 +23,6 @@ SPENT = {
 }
 WORTH = {"energy.gpu": "absent", "energy.cpu": "estimated (load)", "energy.ram": "absent"}
 TESTED = {"test_accuracy": 0.9611, "test_loss": 0.1, "parameters": 100.0}
-QUANTIZED = {
-    "float32_test_accuracy": 0.9597,
-    "model_size_bytes": 79_000.0,
-    "latency_ms": 0.0021,
-    "quantized_model_size_bytes": 23_000.0,
-    "quantized_latency_ms": 0.0013,
-    "quantized_test_accuracy": 0.9583,
-    "quantized_test_loss": 0.2,
-}
 
 
 def note_of(metrics=None, tags=None, **changes: object) -> str:
@@ -138,14 +129,53 @@ def test_what_makes_the_energy_doubtful_is_told():
     assert "Caution" not in trained()
 
 
-def test_the_scores_are_told_beside_each_other_and_only_where_there_are_some():
-    assert "test accuracy" not in note_of(SPENT, {"outcome": "REACHED", **CARBON})
+def test_the_scores_are_told_only_where_there_are_some():
+    assert "accuracy 0.9611" not in note_of(SPENT, {"outcome": "REACHED", **CARBON})
     tested = note_of(TESTED)
-    assert "| Keras, float32 | 0.9611 |" in tested
+    assert "accuracy 0.9611" in tested
     assert "LiteRT" not in tested
-    quantized = note_of({**TESTED, **QUANTIZED}, quantization="int8")
-    assert "| LiteRT, float32 | 0.9597 | 79000 bytes | 0.0021 ms |" in quantized
-    assert "| LiteRT, int8 | 0.9583 | 23000 bytes | 0.0013 ms |" in quantized
+
+
+def test_what_the_flops_do_not_count_is_named():
+    counted = {**SPENT, **TESTED, "flops": 38204}
+    assert "38,204 floating-point operations." in note_of(counted)
+    partly = note_of(counted, {"outcome": "REACHED", **CARBON, "flops.uncounted": "lstm"})
+    assert "not counting `lstm`" in partly
+
+
+VARIANTS = {
+    "float32/test_accuracy": 0.9597,
+    "float32/latency_ms": 0.0021,
+    "float32/latency_low_ms": 0.002,
+    "float32/latency_high_ms": 0.0025,
+    "int8/test_accuracy": 0.9583,
+    "int8/model_size_bytes": 20008.0,
+    "int8/average_bitwidth": 8.0,
+    "int8/speed_up": 1.5,
+    "int8/speed_up_low": 1.4,
+    "int8/speed_up_high": 1.6,
+    "fixed:8.4_4.2/test_accuracy": 0.8,
+}
+OF_VARIANTS = {
+    "outcome": "REACHED",
+    **CARBON,
+    "quantized.mode": "int8",
+    "quantized.simulated": "fixed:8.4/4.2",
+    "inference.rejected": "int8: its 5 windows differ by 13.5%, allowed are 5%",
+}
+
+
+def test_each_model_stands_beside_float32_and_what_was_not_measured_is_a_dash():
+    rows = note_of({**SPENT, **TESTED, **VARIANTS}, OF_VARIANTS).splitlines()
+    assert "| float32 | - | 0.9597 | - | - | 0.0021 ms (0.002 to 0.0025) | - | - |" in rows
+    assert "| **int8** | - | 0.9583 | 20008 bytes | 8 | - | 1.5 x (1.4 to 1.6) | - |" in rows
+    assert "| fixed:8.4_4.2 | - | 0.8000 | - | - | - | - | - |" in rows
+
+
+def test_rejected_energy_and_emulation_are_told():
+    text = note_of({**SPENT, **TESTED, **VARIANTS}, OF_VARIANTS)
+    assert "Energy that stands for nothing: `int8: its 5 windows differ" in text
+    assert "Emulated, so that speed and energy mean nothing: `fixed:8.4/4.2`" in text
 
 
 MARKDOWN = ("# title", "a*b*c", "<img src=x>", "[a](b)", "a_b_c", "![x](y)", "a|b", "`code`")

@@ -14,7 +14,6 @@ from steps.configuration import (
     OPTIMIZERS_WITH_MOMENTUM,
     PRECISIONS,
     PREPROCESSINGS,
-    QUANTIZATIONS,
     SCHEDULES,
     Configuration,
     option_name,
@@ -28,6 +27,8 @@ BAD_COUNTS = ("", "0", "-1", "1.5", "abc", "nan", "4294967296")
 ABOVE_ZERO = "must be a number above 0, or auto$"
 BELOW_ONE = "must be a number from 0 up to, not including, 1$"
 FROM_ONE = "must be a whole number from 1 to 4294967295$"
+
+QUANTIZATIONS = ("none", "dynamic", "int4", "int8,qat_int8", "float16,fixed:8.4/4.2")
 
 # By hyperparameter: what the message says of what is allowed, and values that must be refused.
 REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -57,7 +58,11 @@ REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
     "lr": (ABOVE_ZERO, ("", "abc", "0", "-1", "nan", "inf", "1e999", "0,001")),
     "momentum": (BELOW_ONE, ("", "abc", "-0.1", "1", "1.5", "nan", "inf")),
     "batch_size": (f"{FROM_ONE[:-1]}, or full$", BAD_COUNTS),
-    "quantization": (", ".join(QUANTIZATIONS), ("", "int4", "INT8")),
+    "quantization": (
+        "choose one of none, all, dynamic|write fixed:|must be [02] to 24$|has int8 twice$",
+        ("", "INT8", "int8,", "none,int8", "int8,int8", "all,int8", "fixed:8/4", "fixed:1.0/4.2"),
+    ),
+    "qat_epochs": ("must be a whole number from 1 to|works only with", ("0", "-1", "x", "3")),
     "target_accuracy": (BELOW_ONE, ("", "abc", "-0.1", "1", "1.5", "95%", "nan", "inf")),
     "patience": (FROM_ONE, BAD_COUNTS),
     "max_epochs": (FROM_ONE, BAD_COUNTS),
@@ -94,6 +99,7 @@ OTHER_VALUES = {
     "momentum": "0.9",
     "batch_size": "full",
     "quantization": "int8",
+    "qat_epochs": "2",
     "target_accuracy": "0.9",
     "patience": "1",
     "max_epochs": "7",
@@ -211,6 +217,13 @@ def test_missing_parameters_have_their_defaults():
     assert parse({"lr": "0.1"}) == Configuration(lr=0.1)
 
 
+def test_quantization_has_one_spelling_so_that_equal_ones_share_a_config_id():
+    spelled = parse({"quantization": "fixed:8.4/4.2, int8,dynamic"})
+    assert spelled.quantization == "dynamic,int8,fixed:8.4/4.2"
+    everything = parse({"quantization": "all"}).quantization
+    assert everything == "dynamic,float16,int8,int16x8,int4,qat_int8"
+
+
 def test_partitioning_and_hidden_have_one_spelling_so_that_equal_ones_share_a_config_id():
     spelled = parse({"partitioning": "080-10-10", "hidden": "06, 6"})
     assert (spelled.partitioning, spelled.hidden) == ("80-10-10", "6,6")
@@ -227,6 +240,8 @@ def test_the_config_id_is_the_same_for_all_seeds(configuration, seed):
 def test_the_config_id_changes_with_everything_but_the_seed(name):
     source = "images:folder" if name in ("image_size", "color_mode") else "csv:other.csv"
     same_otherwise = {"dataset": source, "optimizer": "sgd"}
+    if name == "qat_epochs":
+        same_otherwise["quantization"] = "qat_int8"
     changed = parse({**same_otherwise, name: OTHER_VALUES[name]})
     assert changed.config_id != parse(same_otherwise).config_id
 
@@ -264,6 +279,7 @@ BROKEN_RULES = [
     {"precision": "float16", "optimizer": "adamw"},
     {"precision": "float16", "optimizer": "adamax"},
     {"precision": "mixed_float16", "quantization": "int8"},
+    {"quantization": "int8", "qat_epochs": 3},
     {"augmentation": "random", "dataset": "csv:rows.csv"},
     {"warmup_epochs": 5, "max_epochs": 5},
 ]
