@@ -58,9 +58,9 @@ class Table:
         """A table that `tables.make` wrote.
 
         Energies are medians over all trainings that should cost the same; what one of them took
-        more than another is noise of the machine. An epoch's is that of all with the same graph,
-        into which learning rate and seed are put as numbers. Compiling is that of all with the
-        same optimizer: the operations are the same, whatever the size of their batches.
+        more than another is noise of the machine. An epoch's is that of all that differ in nothing
+        but learning rate and seed, which are numbers to the graph. Compiling is that of all with
+        the same optimizer.
 
         Args:
             file: ``.npz``.
@@ -70,6 +70,9 @@ class Table:
             graphs = kept["graphs"]
             points = [json.loads(point) for point in kept["points"]]
             optimizers = [f"{point['optimizer']} {point.get('momentum')}" for point in points]
+            works = [
+                f"{name} {p['batch_size']}" for name, p in zip(optimizers, points, strict=True)
+            ]
             compile_j = _pooled(kept["compile_j"], np.unique(optimizers, return_inverse=True)[1])
             return cls(
                 space=Space.load(SPACE),
@@ -81,7 +84,7 @@ class Table:
                     [curve[~np.isnan(curve)].tolist() for curve in seeds]
                     for seeds in kept["val_accuracy"]
                 ],
-                epoch_j=_pooled(kept["epoch_j"], graphs),
+                epoch_j=_pooled(kept["epoch_j"], np.unique(works, return_inverse=True)[1]),
                 compile_j=compile_j if compiling else np.zeros(len(graphs)),
             )
 

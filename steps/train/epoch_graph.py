@@ -27,7 +27,7 @@ Augment = Callable[[Any, Any, tf.Tensor], tuple[Any, Any]]
 
 @dataclass(frozen=True)
 class Plan:
-    """The sizes of an epoch; a graph is traced for exactly one plan."""
+    """The sizes of an epoch. With XLA a graph is compiled for exactly one plan."""
 
     rows: int
     batch_size: int
@@ -65,8 +65,32 @@ class EpochResult:
     batch_losses: npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class _Sizes:
+    """Those of a plan while tracing: tensors, or whole numbers for XLA."""
+
+    rows: Any
+    batch_size: Any
+    validation_rows: Any
+    validation_batch_size: Any
+
+    @property
+    def steps(self) -> Any:
+        """As `Plan.steps`."""
+        return -(-self.rows // self.batch_size)
+
+    @property
+    def validation_steps(self) -> Any:
+        """As `Plan.validation_steps`."""
+        return -(-self.validation_rows // self.validation_batch_size)
+
+
 class EpochGraph:
-    """The traced epoch of a model: reads and writes its variables, takes the data as arguments."""
+    """The traced epoch of a model: reads and writes its variables, takes the data as arguments.
+
+    Without XLA the sizes are arguments too, so that one graph serves any batch size and any number
+    of rows.
+    """
 
     def __init__(
         self, model: keras.Model, plan: Plan, train: Data, validation: Data, xla: bool
@@ -80,18 +104,23 @@ class EpochGraph:
             validation: validation tensors; empty for none.
             xla: compile the training and the validation pass with XLA.
         """
-        self.plan = plan
         self._layout: list[tuple[str, tuple[int, ...]]] = []
-        traced = tf.function(self._epoch_of(model, xla), autograph=False)
+        traced = tf.function(self._epoch_of(model, plan, xla), autograph=False)
+
+        def spec(tensor: tf.Tensor) -> tf.TensorSpec:
+            rows = tensor.shape[0] if xla else None
+            return tf.TensorSpec((rows, *tensor.shape[1:]), tensor.dtype)
+
         self._call = traced.get_concrete_function(
-            *tf.nest.map_structure(tf.TensorSpec.from_tensor, (train, validation)),
-            tf.TensorSpec((plan.rows,), tf.int32),
-            tf.TensorSpec((5,), tf.int32),
+            *tf.nest.map_structure(spec, (train, validation)),
+            tf.TensorSpec((plan.rows if xla else None,), tf.int32),
+            tf.TensorSpec((7,), tf.int32),
         )
-        self.run(train, validation, tf.range(plan.rows), (0, 0), 0, 0, validate=True)
+        self.run(plan, train, validation, tf.range(plan.rows), (0, 0), 0, 0, validate=True)
 
     def run(
         self,
+        plan: Plan,
         train: Data,
         validation: Data,
         order: tf.Tensor,
@@ -103,6 +132,7 @@ class EpochGraph:
         """Train batches ``first`` to ``last - 1`` of an epoch and then, if asked, validate.
 
         Args:
+            plan: sizes of the epoch; with XLA those that the graph was compiled for.
             train: training tensors.
             validation: validation tensors; empty for none.
             order: permutation of the training rows, int32, shape (rows,).
@@ -111,8 +141,9 @@ class EpochGraph:
             last: ``plan.steps`` for the whole epoch.
             validate: run the validation pass after the last batch.
         """
-        validates = validate and self.plan.validation_rows > 0
-        control = tf.constant((*seed, first, last, int(validates)))
+        validates = validate and plan.validation_rows > 0
+        sizes = plan.batch_size, plan.validation_batch_size
+        control = tf.constant((*seed, first, last, int(validates), *sizes))
         arguments = *tf.nest.flatten((train, validation)), order, control
         # What calling the function itself comes down to; binding the arguments to its signature
         # anew in each epoch would take longer than a small epoch's arithmetic.
@@ -154,18 +185,25 @@ class EpochGraph:
             flat = flat[size:]
         return values, flat
 
-    def _epoch_of(self, model: keras.Model, xla: bool) -> Callable[..., tf.Tensor]:
+    def _epoch_of(self, model: keras.Model, plan: Plan, xla: bool) -> Callable[..., tf.Tensor]:
         """The function to trace; all that it gives is in one float64 vector, read at once."""
-        plan = self.plan
 
         def metrics() -> tf.Tensor:
             results = model.get_metrics_result()
             self._layout = [(name, tuple(value.shape)) for name, value in results.items()]
             return tf.concat([_flat(value) for value in results.values()], 0)
 
-        def train(
-            data: Data, order: tf.Tensor, seed: tf.Tensor, first: tf.Tensor, last: tf.Tensor
-        ) -> tf.Tensor:
+        def sizes_of(order: tf.Tensor, validation: Data, control: tf.Tensor) -> _Sizes:
+            if xla:
+                sizes = plan.rows, plan.batch_size, plan.validation_rows, plan.validation_batch_size
+                return _Sizes(*sizes)
+            validating = [*tf.nest.flatten(validation), order[:0]][0]
+            return _Sizes(tf.shape(order)[0], control[5], tf.shape(validating)[0], control[6])
+
+        def train(data: Data, order: tf.Tensor, validation: Data, control: tf.Tensor) -> tf.Tensor:
+            seed, first, last = control[:2], control[2], control[3]
+            sizes = sizes_of(order, validation, control)
+
             def step(index: tf.Tensor, start: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
                 rows = tf.slice(order, [start], [size])
                 batch = tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), data)
@@ -174,19 +212,21 @@ class EpochGraph:
                     batch = (*plan.augment(batch[0], batch[1], batch_seed), *batch[2:])
                 return _train_step(model, batch)
 
-            return _over_batches(step, plan.rows, plan.batch_size, first, last, static=xla)
+            return _over_batches(step, sizes.rows, sizes.batch_size, first, last, static=xla)
 
-        def validate(data: Data) -> None:
+        def validate(data: Data, order: tf.Tensor, control: tf.Tensor) -> None:
+            sizes = sizes_of(order, data, control)
+
             def step(_: tf.Tensor, start: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
                 model.test_step(tf.nest.map_structure(lambda t: _rows(t, start, size), data))
                 return tf.zeros((), tf.float64)
 
-            if plan.validation_steps == 1:
+            if xla and plan.validation_steps == 1:
                 model.test_step(data)
             else:
-                rows, size = plan.validation_rows, plan.validation_batch_size
-                first, last = tf.constant(0), tf.constant(plan.validation_steps)
-                _over_batches(step, rows, size, first, last, static=xla)
+                rows, size = sizes.validation_rows, sizes.validation_batch_size
+                last = tf.convert_to_tensor(sizes.validation_steps)
+                _over_batches(step, rows, size, tf.constant(0), last, static=xla)
 
         if xla:
             train, validate = (
@@ -194,23 +234,22 @@ class EpochGraph:
             )
 
         def epoch(data: Data, validation: Data, order: tf.Tensor, control: tf.Tensor) -> tf.Tensor:
-            seed, (first, last, validates) = control[:2], tf.unstack(control[2:])
-            tf.cond(first == 0, lambda: _reset_metrics(model), tf.no_op)
-            losses = train(data, order, seed, first, last)
+            tf.cond(control[2] == 0, lambda: _reset_metrics(model), tf.no_op)
+            losses = train(data, order, validation, control)
             results = metrics()
             with tf.control_dependencies([losses, results]):
                 began = tf.timestamp()
 
             def validated() -> tf.Tensor:
                 model.reset_metrics()
-                validate(validation)
+                validate(validation, order, control)
                 return metrics()
 
             validation_results = tf.zeros_like(results)
             if plan.validation_rows:
                 with tf.control_dependencies([began]):
                     validation_results = tf.cond(
-                        validates > 0, validated, lambda: validation_results
+                        control[4] > 0, validated, lambda: validation_results
                     )
             with tf.control_dependencies([validation_results]):
                 ended = tf.timestamp()
@@ -221,22 +260,22 @@ class EpochGraph:
 
 def _over_batches(
     step: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor],
-    rows: int,
-    batch_size: int,
+    rows: Any,
+    batch_size: Any,
     first: tf.Tensor,
     last: tf.Tensor,
     static: bool,
 ) -> tf.Tensor:
     """Do ``step(index, start, size)`` for batches `first` to `last` - 1; float64, shape (steps,).
 
-    XLA needs static sizes, so that there a partial batch gets a loop of its own. Without XLA, sizes
-    stay unknown while tracing, as they are in `model.fit`: were they known, TensorFlow would turn
-    divisions by them into products, and the last bit differ.
+    XLA needs sizes that are numbers, so that there a partial batch gets a loop of its own. Without
+    XLA, sizes are tensors, unknown while tracing as they are in `model.fit`: were they known,
+    TensorFlow would turn divisions by them into products, and the last bit differ.
     """
-    steps = math.ceil(rows / batch_size)
     full = rows // batch_size
+    steps = -(-rows // batch_size)
 
-    def loop(begin: tf.Tensor, end: int, size: int | None) -> tf.Tensor:
+    def loop(begin: tf.Tensor, end: Any, size: int | None) -> tf.Tensor:
         def body(index: tf.Tensor, values: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
             start = index * batch_size
             taken = tf.minimum(batch_size, rows - start) if size is None else size

@@ -1,7 +1,8 @@
 """Which fits can share a graph, and the graphs that are kept for them.
 
-A search trains hundreds of models that differ only in learning rate, momentum, weight decay or
-seed. All of those are variables of the graph, so it is traced and compiled once.
+A search trains hundreds of models that differ only in learning rate, momentum, weight decay, batch
+size, number of rows or seed. All of those are variables or arguments of the graph, so it is traced
+once; XLA compiles it for each size.
 """
 
 import json
@@ -32,7 +33,7 @@ KEYS_OF_NAMES = ("name", "keras_history", "input_layers", "output_layers")
 
 @dataclass
 class Graphs:
-    """The graphs of one architecture and plan, and what is known about their speed."""
+    """The graphs of one architecture, and what is known about their speed with one plan."""
 
     storage: Storage
     plain: EpochGraph | None = None
@@ -115,8 +116,11 @@ def graph_key(
         part.pop("optimizer", None)
     if any(hasattr(layer, "adapt") for layer in _layers(model)) or not _all_from_keras(parts):
         return None
-    shapes = tf.nest.map_structure(lambda t: (t.dtype.name, t.shape.as_list()), (train, validation))
-    sizes = plan.batch_size, plan.validation_batch_size
+    fixed_sizes = jit_compile != "off"
+    shapes = tf.nest.map_structure(
+        lambda t: (t.dtype.name, t.shape.as_list()[0 if fixed_sizes else 1 :]), (train, validation)
+    )
+    sizes = (plan.batch_size, plan.validation_batch_size) if fixed_sizes else ()
     others = getattr(plan.augment, "graph_key", None), jit_compile, keras.config.floatx()
     return json.dumps([_canonical(parts), shapes, sizes, others], sort_keys=True)
 

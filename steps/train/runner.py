@@ -155,8 +155,9 @@ class EpochRunner:
         """Batches `first` to `last` - 1, validation after the last of the epoch; seconds each."""
         assert graph is not None
         began = time.perf_counter()
+        validate = last == self._plan.steps
         result = graph.run(
-            self._train, self._validation, order, seed, first, last, last == self._plan.steps
+            self._plan, self._train, self._validation, order, seed, first, last, validate
         )
         elapsed_s = time.perf_counter() - began - result.validation_time_s
         return result, elapsed_s / (last - first)

@@ -126,9 +126,29 @@ def test_what_is_not_a_variable_of_the_graph_gets_a_graph_of_its_own(difference:
     assert not graph_fit(other, table(), 1).graph_reused
 
 
-def test_precision_and_batch_size_get_graphs_of_their_own() -> None:
+@pytest.mark.parametrize("batch_size", [1, 17, 1000])
+def test_other_batch_sizes_and_numbers_of_rows_share_a_graph_that_changes_no_bit(
+    batch_size: int,
+) -> None:
+    (x, y), (x_val, y_val) = table()
+    fewer = (x[:-7], y[:-7]), (x_val[:-3], y_val[:-3])
+    alone, after = mlp(seed=2), mlp(seed=2)
+    expected = graph_fit(alone, fewer, 2, batch_size=batch_size, cache=GraphCache())
+    cache = GraphCache()
+    graph_fit(mlp(), table(), 1, batch_size=32, cache=cache)
+    report = graph_fit(after, fewer, 2, batch_size=batch_size, cache=cache)
+    assert report.graph_reused
+    assert same_state(state(alone), state(after))
+    assert report.history == expected.history
+
+
+def test_xla_compiles_for_each_batch_size() -> None:
+    graph_fit(mlp(), table(), 1, jit_compile="on")
+    assert not graph_fit(mlp(), table(), 1, batch_size=17, jit_compile="on").graph_reused
+
+
+def test_precision_gets_graphs_of_its_own() -> None:
     graph_fit(mlp(), table(), 1)
-    assert not graph_fit(mlp(), table(), 1, batch_size=17).graph_reused
     keras.config.set_dtype_policy("mixed_bfloat16")
     assert not graph_fit(mlp(), table(), 1).graph_reused
 
