@@ -8,7 +8,7 @@ run: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" mlflow run . --env-manager local -P lr=0.001 -P batch_size=128
 
 test: .venv/installed-dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check

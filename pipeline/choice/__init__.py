@@ -11,7 +11,7 @@ from pipeline.choice.objectives import (
     weighted,
 )
 from pipeline.choice.probability import probabilities_of_being_best
-from pipeline.choice.ranking import Choice, Ranked, choose
+from pipeline.choice.ranking import Choice, Ranked, choose, without_noise
 from pipeline.choice.worth import cautions, places, provenance, refuse_mixed
 
 __all__ = [
@@ -36,4 +36,5 @@ __all__ = [
     "require_recorded",
     "trained_among",
     "weighted",
+    "without_noise",
 ]

@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -96,6 +96,20 @@ class Choice:
     tied_with: tuple[Ranked, ...] | None
     excluded: tuple[Excluded, ...]
     repeats_to_decide: int | None = None
+
+
+def without_noise(choice: Choice) -> Choice:
+    """The first of a ranking alone, of whose noise nothing is known: other runs were not read."""
+    first = [
+        replace(
+            ranked,
+            intervals={
+                name: Interval(each.mean, None, None) for name, each in ranked.intervals.items()
+            },
+        )
+        for ranked in choice.ranking[:1]
+    ]
+    return Choice(tuple(first), None, choice.excluded)
 
 
 def choose(

@@ -28,7 +28,7 @@ def answer(comparison: Comparison) -> dict[str, Any]:
         "greenest": ranking[0] if ranking else None,
         "tied_with": tied,
         "ranking": ranking,
-        "verdict": verdict(choice),
+        "verdict": verdict(comparison),
         "repeats_to_decide": choice.repeats_to_decide,
         "metric": objective.metric,
         "provenance": provenance(choice),

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +10,8 @@ import click
 from pipeline import options
 from pipeline.choice import (
     OBJECTIVES,
+    Choice,
+    Excluded,
     Objective,
     cautions,
     choose,
@@ -19,6 +21,7 @@ from pipeline.choice import (
     refuse_test_metrics,
     require_recorded,
     weighted,
+    without_noise,
 )
 from pipeline.compare.answer import answer, as_text
 from pipeline.compare.answer import further as further_answer
@@ -31,7 +34,10 @@ from steps.configuration import parse_one
 from steps.errors import InputError
 
 if TYPE_CHECKING:
-    from pipeline.tracking import RecordedRun
+    from pipeline.tracking import Leaders, RecordedRun
+
+Chosen = Callable[[Sequence["RecordedRun"]], tuple[list["RecordedRun"], list[Excluded], Choice]]
+"""Of some runs those that compare, those that do not, and the ranking."""
 
 NOTHING_TO_CHOOSE = 3
 WHAT_CAME_OF_RUNS = re.compile(r"\b(metrics?\b|outcome\b|status\b|end_time\b)")
@@ -126,10 +132,18 @@ def compare(
     if record not in ("", "no", "yes"):
         raise InputError("--record", record, "choose yes or no")
 
-    all_runs = _runs(experiment, where)
-    runs, foreign = comparable(all_runs, dataset, **wanted, hardware=hardware)
-    require_recorded(sought, runs)
-    choice = choose(runs, sought, min_success=min_success)
+    leaves = record == "yes" or (not record and not as_json)
+
+    def chosen(runs: "Sequence[RecordedRun]") -> tuple[list["RecordedRun"], list[Excluded], Choice]:
+        compared, foreign = comparable(runs, dataset, **wanted, hardware=hardware)
+        require_recorded(sought, compared)
+        return compared, foreign, choose(compared, sought, min_success=min_success)
+
+    alone = top == 1 and further == Wanted() and not leaves and not sought.weights
+    read = _leaders(experiment, where, sought, chosen) if alone else _all(experiment, where)
+    runs, foreign, choice = chosen(read.runs)
+    if not read.are_all:
+        choice = without_noise(choice)
     refuse_mixed(choice, sought)
     comparison = Comparison(
         experiment=experiment,
@@ -139,15 +153,16 @@ def compare(
         excluded=(*foreign, *choice.excluded),
         cautions=(*cautions(choice), *_cautions_of_filter(where)),
         countries=countries,
+        winner_alone=not read.are_all,
     )
-    found = findings(further, choice, all_runs, sought.metric)
+    found = findings(further, choice, read.runs, sought.metric)
     if as_json:
         print(as_text({**answer(comparison), **further_answer(found)}))
     else:
         print_comparison(comparison, top)
         _print_further(comparison, found)
-    if record == "yes" or (not record and not as_json and choice.ranking):
-        _leave(comparison, found, all_runs, aloud=not as_json)
+    if leaves and (choice.ranking or record == "yes"):
+        _leave(comparison, found, read.runs, aloud=not as_json)
     if not choice.ranking:
         print(nothing(comparison), file=sys.stderr)
         sys.exit(NOTHING_TO_CHOOSE)
@@ -184,10 +199,21 @@ def _sought(objective: str, weights: str) -> Objective:
     return weighted(weights)
 
 
-def _runs(experiment: str, where: str) -> list["RecordedRun"]:
+def _all(experiment: str, where: str) -> "Leaders":
     from pipeline import tracking
 
-    return tracking.runs_of(experiment, where)
+    return tracking.Leaders(tracking.runs_of(experiment, where), are_all=True)
+
+
+def _leaders(experiment: str, where: str, sought: Objective, chosen: Chosen) -> "Leaders":
+    """The runs that name the winner; of a server's, as few as that takes."""
+    from pipeline import tracking
+
+    def best_cost(runs: "Sequence[RecordedRun]") -> float | None:
+        ranking = chosen(runs)[2].ranking
+        return ranking[0].intervals[sought.metric].mean if ranking else None
+
+    return tracking.leaders_of(experiment, sought.metric, best_cost, where)
 
 
 def _cautions_of_filter(where: str) -> Iterator[str]:

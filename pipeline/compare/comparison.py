@@ -21,6 +21,8 @@ class Comparison:
         excluded: all that are not ranked, and why.
         cautions: why the figures may not compare.
         countries: ISO 3166 alpha-3 codes of where else the energy might be used.
+        winner_alone: whether only the runs that name the winner were read, so that nothing is
+            known of the noise.
     """
 
     experiment: str
@@ -30,6 +32,7 @@ class Comparison:
     excluded: tuple[Excluded, ...]
     cautions: tuple[str, ...]
     countries: tuple[str, ...] = ()
+    winner_alone: bool = False
 
 
 def mean_of(ranked: Ranked, metric: str) -> float | None:

@@ -12,12 +12,16 @@ NAMED = 5
 """Of those that are tied, how many by their place."""
 
 GREENEST, TIED, ONLY, UNREPEATED = "greenest", "tied", "the only one", "unrepeated"
+ALONE = "first, and nothing is known of ties"
 
 
-def verdict(choice: Choice) -> str | None:
+def verdict(comparison: Comparison) -> str | None:
     """Whether the first is the greenest beyond noise; None where nothing is ranked."""
+    choice = comparison.choice
     if not choice.ranking:
         return None
+    if comparison.winner_alone:
+        return ALONE
     if len(choice.ranking) == 1:
         return ONLY
     if choice.tied_with is None:
@@ -51,7 +55,7 @@ def certainty(comparison: Comparison) -> Iterator[str]:
     choice = comparison.choice
     best = choice.ranking[0]
     named = f"{best.name} ({best.config_id})"
-    told = verdict(choice)
+    told = verdict(comparison)
     if told == TIED:
         yield f"Tied, within the noise of the repeats (95 %): {named}{_places(choice)}."
         yield _to_decide(choice)
@@ -65,6 +69,8 @@ def certainty(comparison: Comparison) -> Iterator[str]:
             "Nothing tells of the noise, since no configuration ran with a second seed, so this "
             "order may be luck: repeat the leaders with other seeds (-P seed=1, -P seed=2) to know."
         )
+    elif told == ALONE:
+        yield "Only the runs that name it were read: ties and intervals take all (--top 2)."
     elif told == GREENEST:
         yield "The difference from each other one is beyond the noise of the repeats (95 %)."
     if any(ranked.share_reached < 1 for ranked in choice.ranking):

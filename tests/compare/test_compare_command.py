@@ -57,6 +57,21 @@ def test_where_noise_decides_nobody_is_named_and_the_repeats_that_would_are_told
     assert f"{answer['repeats_to_decide']} more seeds for each of them" in out
 
 
+def test_the_winner_alone_read_from_a_server_claims_nothing_of_ties(plant, greenest, monkeypatch):
+    plant(*repeats(0.1, 90, 100, 110), *repeats(0.2, 95, 105, 115), *repeats(0.3, 900, 1000))
+    whole = json.loads(greenest("compare", "--json")[1])
+    # As where the runs are behind a tracking server.
+    monkeypatch.setattr("pipeline.tracking.query._is_in_database", lambda: False)
+    alone = json.loads(greenest("compare", "--top", "1", "--json")[1])
+    assert alone["greenest"]["config_id"] == whole["greenest"]["config_id"]
+    assert alone["greenest"]["n"] == 3
+    energy = alone["greenest"]["energy_to_accuracy_j"]
+    assert energy["mean"] == pytest.approx(whole["greenest"]["energy_to_accuracy_j"]["mean"])
+    assert (energy["low"], energy["high"], alone["tied_with"]) == (None, None, None)
+    assert alone["verdict"] == "first, and nothing is known of ties"
+    assert len(alone["ranking"]) == 1
+
+
 def test_another_objective_has_a_column_of_its_own(plant, greenest):
     runs = [*repeats(0.1, 1, 2), *repeats(0.2, 3, 4)]
     for run in runs:
