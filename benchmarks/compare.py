@@ -45,6 +45,7 @@ SEEDS = 3
 MISSES = 0.1
 NOISE = 0.2
 METRICS, PARAMETERS = 40, 20
+MANY = 10_000
 WRITTEN_AT_A_TIME = 1000
 MEGABYTE = 1e6
 
@@ -223,8 +224,11 @@ def times(store: str, turns: int) -> Iterator[Row]:
         yield row(f"{store}: {name} over mlflow.search_runs", over, "ratio", at_most=goal)
 
 
-def memory(store: str) -> Iterator[Row]:
-    """Beside the size of the data frame, in which texts take no more than their letters."""
+def memory(store: str, count: int) -> Iterator[Row]:
+    """Beside the size of the data frame, in which texts take no more than their letters.
+
+    A page of runs is in memory whole, however few there are: the highest has its goal for many.
+    """
     frame_bytes = float(bare_search().memory_usage(deep=True).sum())  # type: ignore[attr-defined]
     gc.collect()
     tracemalloc.start()
@@ -244,7 +248,7 @@ def memory(store: str) -> Iterator[Row]:
         f"{store}: highest of compare --json, over the frame",
         [peak / frame_bytes],
         "ratio",
-        at_most=2,
+        at_most=2 if count >= MANY else None,
     )
 
 
@@ -282,7 +286,7 @@ def main() -> None:
     import mlflow
 
     options = parsed()
-    count = options.runs or (300 if options.quick else 10_000)
+    count = options.runs or (300 if options.quick else MANY)
     turns = 2 if options.quick else 3
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -291,14 +295,14 @@ def main() -> None:
         mlflow.set_tracking_uri(uri)
         whole = name_of_winner()
         rows += times("SQLite", turns)
-        rows += memory("SQLite")
+        rows += memory("SQLite", count)
         rows += start_up(uri, turns)
         with served(uri, Path(folder)) as server:
             mlflow.set_tracking_uri(server)
             if name_of_winner() != whole:
                 raise RuntimeError("the server's few runs name another winner than all of them")
             rows += times("server", turns)
-            rows += memory("server")
+            rows += memory("server", count)
     print(f"{count} runs")
     report(rows, options.json)
 

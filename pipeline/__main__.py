@@ -11,6 +11,7 @@ from pipeline.predict import predict
 from pipeline.quantize_grid.command import quantize_grid
 from pipeline.run import run
 from pipeline.search.command import search
+from pipeline.sync import sync
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,6 +32,7 @@ for command in (
     find_lr,
     predict,
     cache,
+    sync,
     machine.idle,
     machine.calibrate,
     doctor,

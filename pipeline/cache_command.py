@@ -23,7 +23,7 @@ def bytes_in_words(size: int) -> str:
 
 
 @click.command(
-    help="Show or delete the results of preprocess and partition that runs share. They are kept in "
+    help="Show or delete what runs share. The results of preprocess and partition are kept in "
     f"{STEPS}, up to {bytes_in_words(LIMIT_BYTES)}; the least recently used go first."
 )
 @click.option("--list", "show", is_flag=True, help="What there is, the least recently used first.")

@@ -30,7 +30,7 @@ def find_lr(
     calibration: str,
     **hyperparameters: str,
 ) -> None:
-    """Find a learning rate for a configuration: loss per batch while the rate rises."""
+    """Find a learning rate: the loss per batch at rising rates."""
     typed = hyperparameters["lr"]
     if typed not in ("auto", configurations.as_text(configurations.FIELDS["lr"].default)):
         raise InputError("--lr", typed, "is what this command looks for; leave it out")

@@ -31,10 +31,14 @@ def measure_idle_power(meter: "EnergyMeter") -> "IdlePower | None":
 
 @click.command()
 @click.option(
-    "--seconds", type=click.FloatRange(1), default=30.0, show_default=True, help="How long."
+    "--seconds",
+    type=click.FloatRange(1),
+    default=30.0,
+    show_default=True,
+    help="Seconds to watch it.",
 )
 def idle(seconds: float) -> None:
-    """Measure the power of the idle machine, and keep it for the net energy of later runs."""
+    """Measure the idle machine, for the net energy of later runs."""
     from energy import EnergyMeter
     from energy.idle import save
 

@@ -81,7 +81,18 @@ def _cost(run: "RecordedRun") -> str:
     emissions_kg = run.metrics.get("emissions_kg")
     total = "no energy was measured" if energy_j is None else f"**{joules(energy_j)}** {worth(run)}"
     carbon = "" if emissions_kg is None else f", {grams(emissions_kg)} CO2e"
-    return f"Training took {three_digits(run.metrics['time_spent_s'])} s, {total}{carbon}."
+    took = f"Training took {three_digits(run.metrics['time_spent_s'])} s, {total}{carbon}"
+    return f"{took}{_fine_tuning(run)}."
+
+
+def _fine_tuning(run: "RecordedRun") -> str:
+    """How much of that was quantization-aware."""
+    if "fine_tuned" not in run.tags:
+        return ""
+    energy_j = run.metrics.get("qat_energy_j")
+    total = "" if energy_j is None else f" and {joules(energy_j)}"
+    took = f"{three_digits(run.metrics['qat_time_s'])} s{total}"
+    return f", {took} of that for quantization-aware fine-tuning"
 
 
 def _energy(run: "RecordedRun") -> str:

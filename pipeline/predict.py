@@ -35,10 +35,11 @@ INPUT = "INPUT"
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option("--output", default="", help="File to write to, instead of the standard output.")
 def predict(run_id: str, inputs: Sequence[str], output: str) -> None:
-    """Class and probability of each row of INPUT, by the model of a run, as CSV.
+    """Tell the class of each row of INPUT, by the model of a run.
 
-    INPUT is a CSV or Parquet file with the columns that the run was trained on, an array of rows
-    (.npy), an image, or a folder of images. Rows count from 0, through all inputs.
+    As CSV, with its probability. INPUT is a CSV or Parquet file with the columns that the run was
+    trained on, an array of rows (.npy), an image, or a folder of images. Rows count from 0,
+    through all inputs.
     """
     paths = [_existing(typed) for typed in inputs or ("",)]
     if output and (Path(output).is_dir() or not Path(output).absolute().parent.is_dir()):

@@ -68,7 +68,10 @@ def run(
     calibration: str,
     **hyperparameters: str,
 ) -> None:
-    """Train one configuration to its target accuracy, all five steps in one run."""
+    """Train one configuration to its target accuracy.
+
+    All five steps, in one run.
+    """
     if final not in ("no", "yes"):
         raise InputError("--final", final, "choose yes or no")
     file = greenest_file.read(Path(config)) if config else None
@@ -188,7 +191,9 @@ def all_steps(
     )
     if model is not None:
         evaluate_step(log, model, dataset, parts)
-        quantize_step(log, configuration, model, dataset, parts, meter, idle, inference_window_s)
+        quantize_step(
+            log, configuration, model, dataset, parts, meter, metering, idle, inference_window_s
+        )
     log.describe()
 
 
@@ -259,11 +264,17 @@ def quantize_step(
     dataset: "Dataset",
     parts: "Partition",
     meter: "EnergyMeter",
+    metering: Metering,
     idle: "IdlePower | None",
     inference_window_s: float,
 ) -> None:
-    """Make, score and measure the smaller models and record that; nothing for ``none``."""
+    """Make, score and measure the smaller models and record that; nothing for ``none``.
+
+    Nor where one of a search's many missed its target: its model is of no use.
+    """
     if configuration.quantization == "none":
+        return
+    if log.is_one_of_many and log.recorded().tags["outcome"] != Outcome.REACHED:
         return
     if configuration.lr == "auto":
         configuration = replace(configuration, lr=log.recorded().metrics["found_lr"])
@@ -273,7 +284,7 @@ def quantize_step(
         quantization = quantize(
             model, dataset, parts, configuration, meter, idle, inference_window_s
         )
-    log.quantized(quantization, parts, dataset)
+    log.quantized(quantization, parts, dataset, idle, metering.line())
 
 
 def raise_if_refused(run: "RecordedRun", configuration: Configuration) -> None:

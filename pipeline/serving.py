@@ -5,6 +5,7 @@ The file is copied next to the model and has to work there alone.
 """
 
 import json
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -94,6 +95,8 @@ class LiteRTProgram:
             self._center, self._factor = scaler["center"], scaler["factor"]
             self._fill = scaler["fill"]
         self._interpreter = Interpreter(str(folder / LITERT_FILE), num_threads=1)
+        # MLflow's server answers each question in a thread of its own; LiteRT bears one at a time.
+        self._alone = threading.Lock()
         (self._entry,), (self._exit,) = (
             self._interpreter.get_input_details(),
             self._interpreter.get_output_details(),
@@ -104,15 +107,20 @@ class LiteRTProgram:
         raw = rows.astype(np.float32).reshape(-1, *self._entry["shape_signature"][1:])
         raw = np.where(np.isnan(raw), self._fill, raw)
         scaled = (raw - self._center) * self._factor
-        self._interpreter.resize_tensor_input(self._entry["index"], scaled.shape)
-        self._interpreter.allocate_tensors()
-        self._interpreter.set_tensor(self._entry["index"], scaled)
-        self._interpreter.invoke()
-        told: npt.NDArray[np.float32] = self._interpreter.get_tensor(self._exit["index"])
+        told = self._computed(scaled)
         # Whole-number arithmetic would make a number of a missing cell.
         told[~np.isfinite(scaled).reshape(len(rows), -1).all(axis=1)] = np.nan
         # What was rounded need not add to exactly one.
         told /= told.sum(axis=1, keepdims=True)
+        return told
+
+    def _computed(self, scaled: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        with self._alone:
+            self._interpreter.resize_tensor_input(self._entry["index"], scaled.shape)
+            self._interpreter.allocate_tensors()
+            self._interpreter.set_tensor(self._entry["index"], scaled)
+            self._interpreter.invoke()
+            told: npt.NDArray[np.float32] = self._interpreter.get_tensor(self._exit["index"])
         return told
 
 

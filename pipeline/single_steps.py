@@ -17,6 +17,7 @@ from steps import configuration as configurations
 from steps.configuration import Configuration
 from steps.errors import InputError
 from steps.outcome import Outcome
+from steps.quantization_modes import is_trained
 
 if TYPE_CHECKING:
     import keras
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 @options.configuration_options
 @options.experiment_option
 def preprocess(run_id: str, experiment: str, **hyperparameters: str) -> None:
-    """Read, check and describe the dataset: the first step of a run."""
+    """Read, check and describe the dataset: the first step."""
     from pipeline import tracking
     from pipeline.shared_steps import preprocessed
 
@@ -54,7 +55,7 @@ def preprocess(run_id: str, experiment: str, **hyperparameters: str) -> None:
 @click.command()
 @options.run_id_option
 def partition(run_id: str) -> None:
-    """Draw the training, validation and test rows, and learn the scaler."""
+    """Draw the rows of each part, and learn the scaler."""
     from pipeline.shared_steps import partitioned
 
     _, configuration, dataset = _preprocessed(run_id)
@@ -106,20 +107,27 @@ def quantize(
     pue: str,
     calibration: str,
 ) -> None:
-    """Make the smaller models, and score and measure them beside the trained one."""
+    """Make, score and measure smaller models."""
     window_s = options.seconds(inference_window)
     metering = Metering.parse(country, carbon_intensity, pue, calibration)
     configuration, dataset, parts, model = _trained(run_id)
     if quantization:
-        typed = {**configuration.parameters(), "quantization": quantization}
-        configuration = configurations.parse(typed)
+        configuration = _with(quantization, configuration)
     idle = idle_power()
     meter = machine_meter(metering)
     with _log(run_id) as log:
-        quantize_step(log, configuration, model, dataset, parts, meter, idle, window_s)
+        quantize_step(log, configuration, model, dataset, parts, meter, metering, idle, window_s)
         log.describe()
     terminal.print_run(log.recorded())
     raise_if_refused(log.recorded(), configuration)
+
+
+def _with(quantization: str, configuration: Configuration) -> Configuration:
+    """The same with other modes, of which maybe none can be fine-tuned."""
+    typed = {**configuration.parameters(), "quantization": quantization}
+    if not is_trained(configurations.parse_one("quantization", quantization)):
+        typed["qat_epochs"] = ""
+    return configurations.parse(typed)
 
 
 def _log(run_id: str) -> "RunLog":

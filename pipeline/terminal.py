@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cache import JOURNALS, POWER_LIMIT_FILE
+from pipeline.journal import Journal
 from pipeline.units import energy_parts, flags_in_words, grams, joules, worth
 from steps.configuration import Configuration
 from steps.errors import InputError
@@ -45,6 +46,8 @@ def main(command: click.Command, name: str | None = None) -> NoReturn:
         _tidy_up_after_the_killed()
         with _project_run_aside():
             command.main(prog_name=name, standalone_mode=False)
+        if kept := _what_is_kept():
+            _stop(f"MLflow did not take everything{kept}", 1)
         sys.exit(0)
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message())
@@ -58,8 +61,7 @@ def main(command: click.Command, name: str | None = None) -> NoReturn:
     except Exception as error:
         if not is_of_the_store(error):
             raise
-        kept = f"; {JOURNALS} keeps what was measured until the next command delivers it"
-        _stop(f"MLflow: {error}{kept if any(JOURNALS.glob('*.jsonl')) else ''}", 1)
+        _stop(f"MLflow: {error}{_what_is_kept()}", 1)
 
 
 def is_of_the_store(error: Exception) -> bool:
@@ -74,17 +76,21 @@ def _tidy_up_after_the_killed() -> None:
         from energy.power_limit import restore_left_over
 
         restore_left_over(POWER_LIMIT_FILE)
-    if not any(JOURNALS.glob("*.jsonl")):
+    if not any(JOURNALS.glob("*.jsonl")) or sys.argv[1:2] == ["sync"]:
         return
     from pipeline import tracking
 
-    try:
-        for run_id in tracking.close_abandoned_runs():
-            progress_console.print(f"run {run_id} broke off; what it had measured is in it now")
-    except Exception as error:
-        if not is_of_the_store(error):
-            raise
-        progress_console.print(f"{JOURNALS} holds measurements that MLflow does not take: {error}")
+    for delivery in tracking.close_abandoned_runs():
+        line = f"run {delivery.run_id} {delivery.told}"
+        progress_console.print(line, markup=False, soft_wrap=True)
+
+
+def _what_is_kept() -> str:
+    """Said of runs that this process could not deliver; empty if there are none."""
+    runs = ", ".join(journal.run_id for journal in Journal.left_by_this_process())
+    if not runs:
+        return ""
+    return f"; {JOURNALS} keeps run {runs} until the next command, or `sync`, delivers it"
 
 
 def _project_run_aside() -> contextlib.AbstractContextManager[None]:
@@ -242,19 +248,19 @@ def _summary(run: "RecordedRun") -> dict[str, str]:
         rows["emissions"] = f"{grams(metrics['emissions_kg'])} CO2e ({run.tags['carbon.source']})"
     if "test_accuracy" in metrics:
         rows["test accuracy"] = f"{metrics['test_accuracy']:.4f}"
-    if "quantized_test_accuracy" in metrics:
+    if "quantized.mode" in run.tags:
         rows[f"  {run.tags['quantized.mode']}"] = (
-            f"{metrics['quantized_test_accuracy']:.4f}, {_weights(metrics)}"
+            f"{metrics['quantized_test_accuracy']:.4f}, {_weights(run)}"
         )
     rows["run"] = run.run_id
     return rows
 
 
-def _weights(metrics: Mapping[str, float]) -> str:
+def _weights(run: "RecordedRun") -> str:
     """Of the quantized model beside those of float32; an emulated one has no file."""
-    if "quantized_model_size_bytes" not in metrics:
+    if run.tags["quantized.mode"] in run.tags.get("quantized.simulated", "").split(", "):
         return "emulated"
     quantized, float32 = (
-        f"{metrics[name]:.0f}" for name in ("quantized_model_size_bytes", "model_size_bytes")
+        f"{run.metrics[name]:.0f}" for name in ("quantized_model_size_bytes", "model_size_bytes")
     )
     return f"weights of {quantized} bytes (float32: {float32})"

@@ -1,9 +1,9 @@
 """The table of a run's models in its description: each beside float32 in the same runtime."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.units import joules, three_digits
+from pipeline.units import joules, seconds, three_digits
 
 if TYPE_CHECKING:
     from pipeline.tracking import RecordedRun
@@ -16,85 +16,113 @@ HEADINGS = (
     "bits",
     "latency of a row",
     "speed-up",
+    "speed-up, 256 rows",
     "energy of a row",
 )
-ACCURACY = "/test_accuracy"
 ABSENT = "-"
+EDGES = ("", "_low", "_high")
+"""Behind the name of a figure: its middle and the ends of its range."""
+
+LATENCY = (("s", 1e-3), ("ms", 1.0), ("µs", 1e3))
+ENERGY = (("J", 1.0), ("mJ", 1e3), ("µJ", 1e6))
+SPEED_UP = (("x", 1.0),)
+"""Units from the largest, and how many of each make one of the metric's unit."""
+
+WORTH = "inference.energy."
+"""Beginning of the tags that say what the joules of the last call of the step are worth."""
 
 
 def variants_table(run: "RecordedRun") -> str:
     """Markdown; empty where nothing was converted."""
-    slugs = list(_slugs(run.metrics))
-    if not slugs:
-        return ""
-    rows = [HEADINGS, ("---",) * len(HEADINGS), *(_row(run, slug) for slug in slugs)]
+    modes = run.tags.get("quantized.modes", "")
+    if not modes:
+        return "\n\n".join(_remarks(run))
+    rows = [HEADINGS, ("---",) * len(HEADINGS), *(_row(run, mode) for mode in modes.split(", "))]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return "\n\n".join((table, *_remarks(run)))
+    return "\n\n".join((table, _how_measured(run), *_remarks(run)))
 
 
-def _slugs(metrics: Mapping[str, float]) -> Iterator[str]:
-    """Of the variants, float32 first."""
-    found = sorted(name.removesuffix(ACCURACY) for name in metrics if name.endswith(ACCURACY))
-    yield from (slug for slug in found if slug == "float32")
-    yield from (slug for slug in found if slug != "float32")
-
-
-def _row(run: "RecordedRun", slug: str) -> tuple[str, ...]:
+def _row(run: "RecordedRun", mode: str) -> tuple[str, ...]:
     def told(name: str) -> float | None:
-        return run.metrics.get(f"{slug}/{name}")
+        return run.metrics.get(f"{mode.replace('/', '_')}/{name}")
 
     def written(name: str, form: str) -> str:
         value = told(name)
         return ABSENT if value is None else form.format(value)
 
+    def ranged(form: str, units: Sequence[tuple[str, float]]) -> str:
+        return _ranged([told(form.format(edge)) for edge in EDGES], units)
+
+    is_chosen = run.tags.get("quantized.chosen", "").startswith(f"{mode}: ")
     return (
-        f"**{slug}**" if run.tags.get("quantized.mode", "").replace("/", "_") == slug else slug,
+        f"**{mode}**" if is_chosen else mode,
         written("val_accuracy", "{:.4f}"),
         written("test_accuracy", "{:.4f}"),
         written("model_size_bytes", "{:.0f} bytes"),
         written("average_bitwidth", "{:.3g}"),
-        _between(told("latency_ms"), told("latency_low_ms"), told("latency_high_ms"), "ms"),
-        _between(told("speed_up"), told("speed_up_low"), told("speed_up_high"), "x"),
-        _energy(run, slug),
+        ranged("latency{}_ms", LATENCY),
+        ranged("speed_up{}", SPEED_UP),
+        ranged("batch256_speed_up{}", SPEED_UP),
+        _why_without_energy(run, mode) or ranged("energy_per_inference{}_j", ENERGY),
     )
 
 
-def _between(middle: float | None, low: float | None, high: float | None, unit: str) -> str:
+def _ranged(edges: Sequence[float | None], units: Sequence[tuple[str, float]]) -> str:
+    """All three in the unit that suits the first."""
+    middle, low, high = edges
     if middle is None or low is None or high is None:
         return ABSENT
-    return f"{three_digits(middle)} {unit} ({three_digits(low)} to {three_digits(high)})"
+    unit, size = next((each for each in units if abs(middle) * each[1] >= 1), units[-1])
+    told = [three_digits(number * size) for number in (middle, low, high)]
+    return f"{told[0]} {unit} ({told[1]} to {told[2]})"
 
 
-def _energy(run: "RecordedRun", slug: str) -> str:
-    middle, low, high = (
-        run.metrics.get(f"{slug}/energy_per_inference{edge}_j") for edge in ("", "_low", "_high")
-    )
-    if middle is None or low is None or high is None:
-        return ABSENT
-    return f"{joules(middle)} ({joules(low)} to {joules(high)})"
+def _why_without_energy(run: "RecordedRun", mode: str) -> str:
+    """Not what an earlier call of the step has measured."""
+    rejected = run.tags.get("inference.rejected", "").split("; ")
+    if any(each.startswith(f"{mode}: ") for each in rejected):
+        return "rejected"
+    return "" if any(name.startswith(WORTH) for name in run.tags) else ABSENT
 
 
-def _remarks(run: "RecordedRun") -> Iterator[str]:
-    tags = run.tags
-    yield (
+def _how_measured(run: "RecordedRun") -> str:
+    told = (
         "All run in LiteRT on one thread, float32 too; in brackets the range from 5 to 95 % of "
         "latency and speed-up, and the lowest and highest window of energy."
     )
-    parts = ("gpu", "cpu", "ram")
     worth = [
-        f"{part.upper()} {tags[f'inference.energy.{part}']}"
-        for part in parts
-        if f"inference.energy.{part}" in tags
+        f"{part.upper()} {run.tags[f'{WORTH}{part}']}"
+        for part in ("gpu", "cpu", "ram")
+        if f"{WORTH}{part}" in run.tags
     ]
-    if worth:
-        yield f"Energy of a row: {'; '.join(worth)}."
+    return f"{told} Energy: {'; '.join(worth)}." if worth else told
+
+
+def _remarks(run: "RecordedRun") -> Iterator[str]:
     told = {
-        "Chosen": "quantized.mode",
-        "Energy that stands for nothing": "inference.rejected",
-        "Could not be made": "quantized.refused",
-        "Left in floating point": "quantized.uncovered",
-        "Emulated, so that speed and energy mean nothing": "quantized.simulated",
+        "For deployment": run.tags.get("quantized.chosen"),
+        "Fine-tuned": _fine_tuned(run),
+        "Energy that stands for nothing": run.tags.get("inference.rejected"),
+        "Could not be made": run.tags.get("quantized.refused"),
+        "Left in floating point": run.tags.get("quantized.uncovered"),
+        "Emulated, so that it has neither speed nor energy": run.tags.get("quantized.simulated"),
     }
-    for heading, tag in told.items():
-        if tag in tags:
-            yield f"{heading}: `{tags[tag].replace('`', chr(39))}`."
+    for heading, text in told.items():
+        if text:
+            yield f"{heading}: `{text.replace('`', chr(39))}`."
+
+
+def _fine_tuned(run: "RecordedRun") -> str:
+    """Which of the models were, and what that took."""
+    told = []
+    for mode in run.tags["quantized.modes"].split(", ") if "quantized.modes" in run.tags else ():
+        slug = mode.replace("/", "_")
+        took_s, energy_j = (
+            run.metrics.get(f"{slug}/qat_{name}") for name in ("time_s", "energy_j")
+        )
+        if took_s is not None:
+            total = "" if energy_j is None else f", {joules(energy_j)}"
+            told.append(f"{mode} ({seconds(took_s)}{total})")
+    if told and "fine_tuned" not in run.tags:
+        told.append("no part of what the run has cost, which was opened with other modes")
+    return "; ".join(told)

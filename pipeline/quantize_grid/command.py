@@ -55,7 +55,7 @@ DEFAULT_POINTS = 40
 def quantize_grid(
     run_id: str, space: str, sampler: str, objective: str, trials: str, repeats: str, seed: str
 ) -> None:
-    """Try fixed-point formats on the trained model of a run: accuracy against bits."""
+    """Try fixed-point formats on the trained model of a run."""
     formats = load(Path(space))
     samplers = parse_samplers(sampler)
     wanted = Objective.parse(objective)

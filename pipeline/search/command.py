@@ -16,7 +16,8 @@ from pipeline.metering import (
     power_limited,
 )
 from pipeline.search import plan as plans
-from pipeline.search.objective import objective as objective_of
+from pipeline.search.goal import goal as goal_of
+from pipeline.search.measurable import require_measured, require_recorded
 from pipeline.search.placement import Placement
 from pipeline.search.plan import Limits, Plan
 from pipeline.search.sampling import SAMPLERS
@@ -27,7 +28,6 @@ from steps.configuration import Configuration
 from steps.errors import InputError
 
 if TYPE_CHECKING:
-    from energy import Carbon
     from pipeline.tracking import RunLog
     from steps.train import GiveUp
 
@@ -43,8 +43,18 @@ EXHAUSTIVE = ("grid", "brute_force")
     default="",
     help="When a training is given up: cap, halving, none; default: cap, for grids none.",
 )
-@click.option("--slack", default="1.2", show_default=True, help="Of the cap, over the best cost.")
-@click.option("--objective", default="energy", show_default=True, help="energy, emissions, time.")
+@click.option(
+    "--slack",
+    default="1.2",
+    show_default=True,
+    help="Factor over the best cost at which the cap gives up.",
+)
+@click.option(
+    "--objective",
+    default="energy",
+    show_default=True,
+    help="energy, emissions, time; a front: energy,val_accuracy; a sum: val_accuracy:9,energy:-1.",
+)
 @click.option("--trials", default="", help="Configurations to try; default: 40, or the grid.")
 @click.option("--budget-kj", default="", help="Kilojoules that the search may spend in all.")
 @click.option("--budget-g", default="", help="Grams of CO2e that the search may emit in all.")
@@ -101,9 +111,10 @@ def search(
     calibration: str,
     **hyperparameters: str,
 ) -> None:
-    """Find the configuration of a space that reaches the target on the least energy.
+    """Find the greenest configuration of a space.
 
-    Options of a configuration fix what the space leaves open, such as --dataset.
+    That is the one that reaches the target on the least energy. Options of a configuration fix
+    what the space leaves open, such as --dataset.
     """
     if not space:
         raise InputError("--space", "", "is needed: a YAML file such as spaces/greenest.yaml")
@@ -115,18 +126,18 @@ def search(
     if limits == Limits(None, None, None, None) and not exhaustive:
         limits = Limits.parse(DEFAULT_TRIALS, "", "", "")
     typed_top = confirm_top or (plans.ALL if exhaustive else DEFAULT_TOP)
-    seed = configurations.parse_one("seed", hyperparameters["seed"])
+    goal = goal_of(objective)
     plan = Plan(
         space=loaded,
         fixed=_fixed(loaded, hyperparameters),
         sampler=sampler,
-        pruning=plans.pruning_name(pruning or ("none" if exhaustive else "cap")),
+        pruning=plans.pruning_name(pruning, goal, exhaustive=exhaustive),
         slack=plans.slack(slack),
-        objective=objective_of(objective),
+        goal=goal,
         limits=limits,
         repeats=plans.whole("--repeats", repeats, 1),
         confirm_top=None if typed_top == plans.ALL else plans.whole("--confirm-top", typed_top, 0),
-        seed=seed,
+        seed=configurations.parse_one("seed", hyperparameters["seed"]),
     )
     placement = Placement.parse(workers, engine, address, shared_energy)
     placement.require_fit(plan)
@@ -148,17 +159,6 @@ def _fixed(space: Space, hyperparameters: dict[str, str]) -> dict[str, str]:
     return typed
 
 
-def _require_carbon(plan: Plan, carbon: "Carbon") -> None:
-    """See that what is to be limited or minimized can be told."""
-    if carbon.intensity_g_per_kwh is not None:
-        return
-    problem = "no carbon intensity is known here: give --country or --carbon-intensity"
-    if plan.limits.emissions_kg is not None:
-        raise InputError("--budget-g", f"{1000 * plan.limits.emissions_kg:g}", problem)
-    if plan.objective.name == "emissions":
-        raise InputError("--objective", plan.objective.name, problem)
-
-
 def run_search(
     plan: Plan, experiment: str, metering: Metering, placement: Placement, *, resume: bool
 ) -> None:
@@ -171,11 +171,11 @@ def run_search(
     from pipeline.run import all_steps
     from pipeline.search.loop import Search
     from pipeline.search.report import report
-    from pipeline.search.sampling import Sampling
     from pipeline.shared_steps import partitioned, preprocessed
     from pipeline.tracking.search_log import SearchLog
 
-    Sampling(plan.space, dict(plan.fixed), plan.sampler, plan.seed, plan.slack)
+    plan.sampling()
+    require_recorded(plan)
     experiment_id = tracking.open_experiment(experiment)
     parent = SearchLog.resume(experiment_id, plan.key) if resume else None
     if resume and parent is None:
@@ -188,7 +188,7 @@ def run_search(
         terminal.quiet_libraries()
         leave_gpus_to_workers()
     meter = machine_meter(metering)
-    _require_carbon(plan, meter.carbon)
+    require_measured(plan, meter, workers_elsewhere=placement.ray)
     idle = idle_power() or measure_idle_power(meter)
     engine = placement.engine(tracking.tracking_uri()) if placement.is_parallel else None
     if parent is None:

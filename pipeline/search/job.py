@@ -13,8 +13,6 @@ from steps.configuration import Configuration
 if TYPE_CHECKING:
     from pipeline.search.parameters import Point
 
-MACHINE = "search.machine"
-"""Tag of a training: the name of the machine that it ran on."""
 ENERGY_SHARED = "energy.shared"
 """Tag of a training whose joules are in part those of its neighbours: of which, and how many."""
 SHARED_FLAG = "shared_machine"

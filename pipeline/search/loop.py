@@ -2,22 +2,23 @@
 
 import contextlib
 import dataclasses
+import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline import terminal
 from pipeline.search.plan import Plan
-from pipeline.search.pruning import Pruning, Standing, Unpruned, pruning
-from pipeline.search.sampling import Sampling
-from pipeline.search.trial import Trial, best_cost
+from pipeline.search.pruning import Halving, Pruning, Standing, Unpruned, pruning
+from pipeline.search.spent import Spent, spent_before
+from pipeline.search.trial import Trial
 from pipeline.tracking.search_log import (
     CONFIRMATION,
     GIVEN_UP_BY,
+    RUNGS,
     TRIAL,
     Child,
     SearchLog,
@@ -37,15 +38,6 @@ FAILURES_TO_STOP = 5
 
 Train = Callable[["RunLog", Configuration, "GiveUp | None"], None]
 """Trains a configuration in an open run; what it raises is the run's failure."""
-
-
-@dataclass(frozen=True)
-class Spent:
-    """By the search as a whole, since its very beginning; None where nothing was measured."""
-
-    energy_j: float | None
-    emissions_kg: float | None
-    time_s: float
 
 
 class Search:
@@ -76,15 +68,16 @@ class Search:
         self._train = train
         self._carbon = carbon
         self._watch = watch
-        self._sampling = Sampling(plan.space, dict(plan.fixed), plan.sampler, plan.seed, plan.slack)
+        self._sampling = plan.sampling()
         self._pruning: Pruning = pruning(plan.pruning, plan.slack)
         self._cheapest_compilation = 0.0
         self.children: list[Child] = []
         self.trials: list[Trial] = []
-        self._before = _spent_before(log)
+        self._before = spent_before(log)
         self._began = time.monotonic()
         for child in log.children():
             self._include(child)
+            self._remember_rungs(child)
 
     def run(self) -> str:
         """Search until something runs out, train the leaders again; why it ended."""
@@ -96,7 +89,7 @@ class Search:
             configuration = self.plan.space.configuration(point, self.plan.fixed)
             seeded = dataclasses.replace(configuration, seed=self.plan.seed)
             self._one(seeded, TRIAL, point, self._pruning)
-            self._refuse_to_go_on_where_all_fails()
+            self._refuse_to_go_on_in_vain()
         self._confirm()
         return over
 
@@ -110,31 +103,24 @@ class Search:
     def spent(self) -> Spent:
         """By the search so far, its earlier sittings included."""
         now = self._window.read()
-        return Spent(
-            _sum(self._before.energy_j, now.energy_j),
-            _sum(self._before.emissions_kg, now.emissions_kg),
-            self._before.time_s + time.monotonic() - self._began,
-        )
+        time_s = time.monotonic() - self._began
+        return self._before.and_then(Spent(now.energy_j, now.emissions_kg, time_s))
 
     def figures(self) -> dict[str, float | None]:
         """As the parent run keeps them."""
-        spent, best = self.spent(), best_cost(self.trials)
+        spent = self.spent()
         return {
             "search_energy_j": spent.energy_j,
             "search_emissions_kg": spent.emissions_kg,
             "search_time_s": spent.time_s,
-            "best_so_far": best if math.isfinite(best) else None,
+            **self.plan.goal.so_far(self.trials),
         }
 
     def leaders(self) -> list[Trial]:
         """The trials to train again, the best first; all of them where that was asked for."""
         if self.plan.confirm_top is None:
             return self.trials
-        reached = sorted(
-            (trial for trial in self.trials if trial.outcome == Outcome.REACHED),
-            key=lambda trial: trial.cost,
-        )
-        return reached[: self.plan.confirm_top]
+        return self.plan.goal.to_confirm(self.trials, self.plan.confirm_top)
 
     def _budget_is_spent(self, spent: Spent) -> str:
         limits = self.plan.limits
@@ -165,13 +151,14 @@ class Search:
 
     def _one(self, configuration: Configuration, role: str, point: "Point", rule: Pruning) -> None:
         log = self._log.open_child(configuration, len(self.children), role, point)
+        cost = self.plan.goal.cost
         best = 0.0
-        reasons: list[str] = []
+        told: dict[str, str] = {}
 
         def give_up(progress: "Progress") -> bool:
             nonlocal best
             best = max(best, progress.val_accuracy)
-            spent_and_before = self.plan.objective.spent(progress, self._carbon)
+            spent_and_before = cost.spent(progress, self._carbon) if cost is not None else None
             if spent_and_before is None:
                 return False
             spent, before = spent_and_before
@@ -182,15 +169,20 @@ class Search:
             standing = Standing(
                 spent + uncharged, before + uncharged, progress.epoch, best, missing
             )
-            reason = rule.gives_up(standing)
-            reasons.extend([reason] if reason else [])
+            if reason := rule.gives_up(standing):
+                told[GIVEN_UP_BY] = reason
+            if isinstance(rule, Halving) and rule.rungs:
+                told[RUNGS] = json.dumps(rule.rungs)
             return bool(reason)
 
         try:
             with log:
-                self._train(log, configuration, give_up)
-                if reasons:
-                    log.tag({GIVEN_UP_BY: reasons[0]})
+                try:
+                    self._train(log, configuration, give_up)
+                finally:
+                    # Of a training that breaks, too: later ones are compared with its rungs.
+                    if told:
+                        log.tag(told)
         except Exception as error:
             # The run keeps the reason, and another configuration may well work; but not without
             # the store.
@@ -211,16 +203,17 @@ class Search:
 
     def _trial(self, child: Child) -> Trial:
         metrics, tags = child.run.metrics, child.run.tags
-        outcome = tags.get("outcome", Outcome.FAILED)
+        spending = self.plan.goal.spending
         trial = Trial(
             number=child.number,
             point=child.point,
             config_id=tags["config_id"],
-            outcome=outcome,
-            spent=self.plan.objective.of(child.run),
+            outcome=tags.get("outcome", Outcome.FAILED),
+            spent=spending.of(child.run),
             val_accuracy=0.0,
+            figures=self.plan.goal.figures(child.run),
         )
-        compiling = self.plan.objective.compiling(child.run)
+        compiling = spending.compiling(child.run)
         if compiling:
             known = self._cheapest_compilation or compiling
             self._cheapest_compilation = min(known, compiling)
@@ -231,26 +224,22 @@ class Search:
                 self._pruning.learn(trial.cost, accuracies)
         return trial
 
-    def _refuse_to_go_on_where_all_fails(self) -> None:
-        if len(self.trials) != FAILURES_TO_STOP:
-            return
-        if all(trial.outcome == Outcome.FAILED for trial in self.trials):
+    def _remember_rungs(self, child: Child) -> None:
+        """What an earlier sitting has seen at the rungs of halving."""
+        if isinstance(self._pruning, Halving) and RUNGS in child.run.tags:
+            rungs = json.loads(child.run.tags[RUNGS])
+            self._pruning.remember({float(rung): seen for rung, seen in rungs.items()})
+
+    def _refuse_to_go_on_in_vain(self) -> None:
+        """Where all trainings break, or what is looked for is recorded of none."""
+        failed = [trial for trial in self.trials if trial.outcome == Outcome.FAILED]
+        if len(failed) == len(self.trials) == FAILURES_TO_STOP:
             reason = self.children[-1].run.tags.get("failure", "no reason recorded")
             told = f"the first {FAILURES_TO_STOP} trainings all failed, the last one: {reason}"
             raise click.ClickException(told)
-
-
-def _spent_before(log: SearchLog) -> Spent:
-    """In earlier sittings, by what they said and by the training that each of them broke off."""
-    told = log.recorded().metrics
-    lost = [run.metrics for run in log.unbilled()]
-    return Spent(
-        _sum(told.get("search_energy_j"), *(each.get("energy_spent_j") for each in lost)),
-        _sum(told.get("search_emissions_kg"), *(each.get("emissions_kg") for each in lost)),
-        told.get("search_time_s", 0.0) + sum(each.get("time_spent_s", 0.0) for each in lost),
-    )
-
-
-def _sum(*parts: float | None) -> float | None:
-    known = [part for part in parts if part is not None]
-    return sum(known) if known else None
+        reached = [trial for trial in self.trials if trial.outcome == Outcome.REACHED]
+        if reached and all(trial.figures is None for trial in reached):
+            run = next(each.run for each in self.children if each.number == reached[0].number)
+            absent = ", ".join(name for name in self.plan.goal.metrics if name not in run.metrics)
+            told = f"--objective {self.plan.goal.name}: {run.name} reached the target without"
+            raise click.ClickException(f"{told} {absent}, so nothing can be compared")

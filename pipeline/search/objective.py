@@ -1,17 +1,14 @@
-"""What a search minimizes."""
+"""Costs that grow while a training goes on."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from steps.errors import InputError
+from pipeline.tags import GRAPH_SHARED
 
 if TYPE_CHECKING:
     from energy import Carbon
     from pipeline.tracking import RecordedRun
     from steps.train import Progress
-
-GRAPH_SHARED = "compiled by an earlier run of the process"
-"""Tag ``training.graph`` of a run that paid for no compilation."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +63,3 @@ OBJECTIVES = {
         Objective("time", "s", "time_to_accuracy_s", "time_spent_s", "compile_time_s"),
     )
 }
-
-
-def objective(name: str) -> Objective:
-    """The objective of that name.
-
-    Raises:
-        InputError: there is none.
-    """
-    if name not in OBJECTIVES:
-        raise InputError("--objective", name, f"choose one of {', '.join(OBJECTIVES)}")
-    return OBJECTIVES[name]

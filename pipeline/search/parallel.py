@@ -4,17 +4,19 @@ import contextlib
 import dataclasses
 import math
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING
 
 from pipeline.metering import Metering
 from pipeline.search.engines import Ended, Engine
-from pipeline.search.job import MACHINE, Job, UnderWay, envelope_of
-from pipeline.search.loop import Search, Spent
+from pipeline.search.job import Job, UnderWay, envelope_of
+from pipeline.search.loop import Search
 from pipeline.search.plan import Plan
 from pipeline.search.pruning import Cap
+from pipeline.search.spent import Spent, total
 from pipeline.search.trial import Trial, best_cost
+from pipeline.tags import MACHINE
 from pipeline.terminal import progress_console
 from pipeline.tracking.elsewhere import ENDED, Exchange
 from pipeline.tracking.search_log import CONFIRMATION, TRIAL, Child, SearchLog, child_of
@@ -106,8 +108,8 @@ class ParallelSearch(Search):
         """By the search so far: see the class."""
         here = super().spent()
         return Spent(
-            _sum([here.energy_j, *self._joules_elsewhere]),
-            _sum([here.emissions_kg, *self._kg_elsewhere]),
+            total([here.energy_j, *self._joules_elsewhere]),
+            total([here.emissions_kg, *self._kg_elsewhere]),
             here.time_s,
         )
 
@@ -186,7 +188,7 @@ class ParallelSearch(Search):
             metering=dataclasses.asdict(self._metering),
             pruning=self.plan.pruning if prunes else "none",
             slack=self.plan.slack,
-            objective=self.plan.objective.name,
+            objective=self.plan.goal.name,
             best=best if math.isfinite(best) else None,
             envelope=envelope_of(self._pruning) if prunes else [],
             poll_s=max(1.0, self._engine.workers / POLLS_PER_SECOND) if prunes else 0.0,
@@ -231,7 +233,7 @@ class ParallelSearch(Search):
         self._include(child)
         self._log.figures(self.figures(), step=len(self.children))
         self._watch(child, self)
-        self._refuse_to_go_on_where_all_fails()
+        self._refuse_to_go_on_in_vain()
 
     def _bill(self, run: "RecordedRun") -> None:
         if run.tags.get(MACHINE, platform.node()) != platform.node():
@@ -243,8 +245,3 @@ def _trained_elsewhere(
     log: "RunLog", configuration: Configuration, give_up: "GiveUp | None"
 ) -> None:
     raise NotImplementedError
-
-
-def _sum(parts: Iterable[float | None]) -> float | None:
-    known = [part for part in parts if part is not None]
-    return sum(known) if known else None

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from pipeline.search.objective import Objective
+from pipeline.search.goal import Goal
 from pipeline.search.pruning import PRUNINGS
+from pipeline.search.sampling import Sampling
 from pipeline.search.space import Space
 from steps.errors import InputError
 
@@ -62,7 +63,7 @@ class Plan:
         sampler: which configuration comes next.
         pruning: when a training is given up.
         slack: over the best cost, of the cap.
-        objective: what is minimized.
+        goal: what is looked for.
         limits: when it ends.
         repeats: trainings of each leader, with as many seeds.
         confirm_top: how many leaders are trained again; None for all that was tried.
@@ -74,11 +75,16 @@ class Plan:
     sampler: str
     pruning: str
     slack: float
-    objective: Objective
+    goal: Goal
     limits: Limits
     repeats: int
     confirm_top: int | None
     seed: int
+
+    def sampling(self) -> Sampling:
+        """Ready to choose. Raises: InputError if that cannot be had."""
+        figures = 0 if self.goal.cost is not None else len(self.goal.axes)
+        return Sampling(self.space, dict(self.fixed), self.sampler, self.seed, self.slack, figures)
 
     @property
     def key(self) -> str:
@@ -89,7 +95,7 @@ class Plan:
         decisive = {
             "space": self.space.path.read_text(encoding="utf-8"),
             "fixed": dict(self.fixed),
-            "choices": [self.sampler, self.pruning, self.slack, self.objective.name, self.seed],
+            "choices": [self.sampler, self.pruning, self.slack, self.goal.name, self.seed],
         }
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -102,7 +108,7 @@ class Plan:
             "sampler": self.sampler,
             "pruning": self.pruning,
             "slack": f"{self.slack:g}",
-            "objective": self.objective.name,
+            "objective": self.goal.name,
             "repeats": str(self.repeats),
             "confirm_top": ALL if self.confirm_top is None else str(self.confirm_top),
             "seed": str(self.seed),
@@ -111,10 +117,24 @@ class Plan:
         }
 
 
-def pruning_name(text: str) -> str:
-    """One of `PRUNINGS`. Raises: InputError."""
+def pruning_name(text: str, goal: Goal, *, exhaustive: bool) -> str:
+    """One of `PRUNINGS`, as typed or by default.
+
+    Args:
+        text: as typed; empty for the default.
+        goal: of the search.
+        exhaustive: whether the user wants to see all of the space.
+
+    Raises:
+        InputError: it is none of them, or cannot judge a training that has not ended.
+    """
+    if not text:
+        return "none" if exhaustive or goal.cost is None else "cap"
     if text not in PRUNINGS:
         raise InputError("--pruning", text, f"choose one of {', '.join(PRUNINGS)}")
+    if text != "none" and goal.cost is None:
+        problem = f"only a cost that grows tells early what cannot win, and {goal.name} is none"
+        raise InputError("--pruning", text, f"{problem}; leave it out")
     return text
 
 

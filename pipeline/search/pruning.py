@@ -15,7 +15,7 @@ epochs: small batches make slow epochs, and a rung in epochs would favour those.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -128,30 +128,43 @@ class Envelope:
 
 @dataclass
 class Halving:
-    """At each rung the worse half of all trainings that came so far ends; the cap holds as well."""
+    """At each rung the worse half of all trainings that came so far ends; the cap holds as well.
+
+    Attributes:
+        cap: that holds as well.
+        rungs: validation accuracy of the present training at those that it came to.
+    """
 
     cap: Cap = field(default_factory=Cap)
+    rungs: dict[float, float] = field(default_factory=dict)
     _seen: dict[float, list[float]] = field(default_factory=dict)
-    _passed: float = 0.0
+    _epochs: int = 0
 
     def gives_up(self, standing: Standing) -> str:
         """See the module."""
+        if standing.epochs <= self._epochs:
+            # Another training; not each is asked after its first epoch.
+            self.rungs = {}
+        self._epochs = standing.epochs
         if told := self.cap.gives_up(standing):
             return told
-        if standing.epochs == 1:
-            self._passed = 0.0
         # Compiling is over before the first epoch and says nothing of how good a training is.
         training = standing.spent - standing.before
         left = self.cap.best - standing.before
         share = training / left if left > 0 else 1.0
         for rung in RUNGS:
-            if self._passed < rung <= share:
-                self._passed = rung
-                seen = self._seen.setdefault(rung, [])
-                seen.append(standing.val_accuracy)
+            if rung <= share and rung not in self.rungs:
+                self.rungs[rung] = standing.val_accuracy
+                self.remember({rung: standing.val_accuracy})
+                seen = self._seen[rung]
                 if standing.val_accuracy < sorted(seen)[(len(seen) - 1) // 2]:
                     return "halving"
         return ""
+
+    def remember(self, rungs: Mapping[float, float]) -> None:
+        """A training came to these rungs, with these validation accuracies."""
+        for rung, accuracy in rungs.items():
+            self._seen.setdefault(rung, []).append(accuracy)
 
     def learn(self, cost: float, accuracies: Sequence[float]) -> None:
         """The rungs move with the best cost."""

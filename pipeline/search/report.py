@@ -4,17 +4,11 @@ import math
 import statistics
 from typing import TYPE_CHECKING
 
-import plotly.graph_objects as go
-
-from pipeline.choice import (
-    OBJECTIVES,
-    Choice,
-    Interval,
-    choose,
-    comparable,
-    probabilities_of_being_best,
-)
+from pipeline.choice import Choice, choose, comparable, probabilities_of_being_best
+from pipeline.pareto import front_of
+from pipeline.search import front_report, pictures
 from pipeline.search.bill import Bill, bill_of, retrainings_to_pay_off
+from pipeline.search.goal import Goal
 from pipeline.search.loop import Search
 from pipeline.tracking.search_log import SearchLog
 from pipeline.units import grams, joules, seconds
@@ -27,7 +21,7 @@ if TYPE_CHECKING:
 LEADERS = 10
 """Rows of the table in the description."""
 
-PROGRESS = "search/best_so_far.html"
+BEST_SO_FAR, FRONT = "search/best_so_far.html", "search/front.html"
 
 
 def report(search: Search, log: SearchLog) -> str:
@@ -36,23 +30,28 @@ def report(search: Search, log: SearchLog) -> str:
     Returns:
         Lines for a person, the answer first.
     """
-    objective = search.plan.objective.name
+    goal = search.plan.goal
     runs = [child.run for child in search.children]
     trained, _ = comparable(runs)
-    choice = choose(_confirmed(trained, search.plan.repeats), objective)
+    choice = choose(_confirmed(trained, search.plan.repeats), goal.sought)
     spent = search.spent()
     bill = bill_of(runs, spent.energy_j, spent.emissions_kg, spent.time_s)
-    answer = _answer(search, choice)
-    lines = [*answer, *_bill_lines(bill, search, choice)]
-    log.describe(
-        "\n\n".join([*answer, _leaders(search, choice), *_bill_lines(bill, search, choice)])
-    )
-    log.page(_progress(search), PROGRESS)
-    figures = {**search.figures(), **_figures(bill, choice, objective)}
+    figures = {**search.figures(), **_figures(bill)}
+    if goal.is_front:
+        front = front_of(choice.ranking, goal.axes)
+        answer, table = front_report.answer(search, front), front_report.table(front)
+        tags = {"search.front": ", ".join(each.config_id for each in front.members)}
+        log.page(pictures.front(search, front), FRONT)
+    else:
+        answer, table = _answer(search, choice), _leaders(goal, choice)
+        tags = {"search.greenest": choice.ranking[0].config_id} if choice.ranking else {}
+        figures["greenest_cost"] = _least(goal, choice)
+        log.page(pictures.best_so_far(search), BEST_SO_FAR)
+    spent_on = _bill_lines(bill, search, choice)
+    log.describe("\n\n".join([*answer, table, *spent_on]))
     log.figures(figures, step=len(search.children))
-    if choice.ranking:
-        log.tag({"search.greenest": choice.ranking[0].config_id})
-    return "\n".join([*lines, f"Search: run {log.run_id}"])
+    log.tag(tags)
+    return "\n".join([*answer, *spent_on, f"Search: run {log.run_id}"])
 
 
 def _confirmed(runs: list["RecordedRun"], repeats: int) -> list["RecordedRun"]:
@@ -71,11 +70,11 @@ def _answer(search: Search, choice: Choice) -> list[str]:
     if not choice.ranking:
         tried = len(search.trials)
         return [f"None of the {tried} configurations reached the target in all of its repeats."]
-    best = choice.ranking[0]
-    objective = search.plan.objective.name
-    cost = _interval(best.intervals[OBJECTIVES[objective]], objective)
-    lines = [f"Greenest: {best.name} ({best.config_id}), {cost} over {_repeats(best)}."]
-    likely = probabilities_of_being_best(choice, objective)
+    best, goal = choice.ranking[0], search.plan.goal
+    title = "Best" if goal.cost is None else "Greenest"
+    seeds = "1 seed" if best.repeats == 1 else f"{best.repeats} seeds"
+    lines = [f"{title}: {best.name} ({best.config_id}), {_interval(best, goal)} over {seeds}."]
+    likely = probabilities_of_being_best(choice, goal.sought)
     if likely:
         lines.append(
             f"It is truly the best of these with probability {likely[best.config_id]:.0%}."
@@ -86,10 +85,6 @@ def _answer(search: Search, choice: Choice) -> list[str]:
         names = ", ".join(other.name for other in choice.tied_with)
         lines.append(f"Tied, within the noise of the repeats (95 %), with {names}.")
     return lines
-
-
-def _repeats(ranked: "Ranked") -> str:
-    return "1 seed" if ranked.repeats == 1 else f"{ranked.repeats} seeds"
 
 
 def _bill_lines(bill: Bill, search: Search, choice: Choice) -> list[str]:
@@ -110,7 +105,7 @@ def _bill_lines(bill: Bill, search: Search, choice: Choice) -> list[str]:
     ]
     if bill.saved_at_most_j:
         lines.append(f"Giving up early saved at most {joules(bill.saved_at_most_j)}.")
-    if choice.ranking:
+    if choice.ranking and not search.plan.goal.is_front:
         lines.append(_pay_off(bill, search, choice))
     return lines
 
@@ -134,61 +129,36 @@ def _pay_off(bill: Bill, search: Search, choice: Choice) -> str:
     return f"It has paid for itself after {trainings:.0f} trainings of the winner, not the default."
 
 
-def _interval(interval: Interval, objective: str) -> str:
-    told = {"energy": joules, "emissions": grams, "time": seconds}[objective]
+def _interval(ranked: "Ranked", goal: Goal) -> str:
+    told, interval = goal.sought.told, ranked.intervals[goal.sought.metric]
     if interval.low is None or interval.high is None:
         return told(interval.mean)
     return f"{told(interval.mean)} (95 %: {told(interval.low)} to {told(interval.high)})"
 
 
-def _leaders(search: Search, choice: Choice) -> str:
-    objective = search.plan.objective.name
-    likely = probabilities_of_being_best(choice, objective)
-    rows = [("configuration", "seeds", objective, "probability of being the best"), ("---",) * 4]
+def _leaders(goal: Goal, choice: Choice) -> str:
+    likely = probabilities_of_being_best(choice, goal.sought)
+    rows = [("configuration", "seeds", goal.name, "probability of being the best"), ("---",) * 4]
     for ranked in choice.ranking[:LEADERS]:
         chance = likely.get(ranked.config_id)
         rows.append(
             (
                 f"`{ranked.name}` ({ranked.config_id})",
                 str(ranked.repeats),
-                _interval(ranked.intervals[OBJECTIVES[objective]], objective),
+                _interval(ranked, goal),
                 "?" if chance is None else f"{chance:.0%}",
             )
         )
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _figures(bill: Bill, choice: Choice, objective: str) -> dict[str, float | None]:
-    best = choice.ranking[0].mean(OBJECTIVES[objective]) if choice.ranking else None
+def _least(goal: Goal, choice: Choice) -> float | None:
+    return choice.ranking[0].intervals[goal.sought.metric].mean if choice.ranking else None
+
+
+def _figures(bill: Bill) -> dict[str, float | None]:
     return {
-        "greenest_cost": best,
         "saved_at_most_j": bill.saved_at_most_j,
         **{f"trainings_{name.lower()}": float(n) for name, n in bill.trainings.items()},
         **{f"energy_{name.lower()}_j": joules_ for name, joules_ in bill.training_energy_j.items()},
     }
-
-
-def _progress(search: Search) -> go.Figure:
-    """Best cost so far against what all trainings before had spent."""
-    spent, best = 0.0, math.inf
-    xs: list[float] = []
-    ys: list[float] = []
-    names: list[str] = []
-    for child, trial in zip(
-        (child for child in search.children if child.role == "trial"), search.trials, strict=True
-    ):
-        spent += trial.spent or 0.0
-        best = min(best, trial.cost)
-        if math.isfinite(best):
-            xs.append(spent)
-            ys.append(best)
-            names.append(child.run.name)
-    unit = search.plan.objective.unit
-    figure = go.Figure(go.Scatter(x=xs, y=ys, text=names, line_shape="hv", mode="lines+markers"))
-    figure.update_layout(
-        title="Best so far",
-        xaxis_title=f"spent by the trainings ({unit})",
-        yaxis_title=f"least cost to the target ({unit})",
-        template="plotly_white",
-    )
-    return figure

@@ -13,8 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipeline.search.parameters import Point
-from pipeline.search.space import Space
-from pipeline.search.trial import Trial, values
+from pipeline.search.space import LARGEST_GRID, Space
+from pipeline.search.trial import Trial, figures_told, values
 from steps.configuration import Configuration
 from steps.errors import InputError
 
@@ -41,6 +41,7 @@ class Sampling:
         sampler: one of `SAMPLERS`.
         seed: of the choice.
         slack: of the pruning, over the best cost.
+        figures: of a trial that the sampler is told; 0 where it is told what the trial cost.
     """
 
     space: Space
@@ -48,6 +49,7 @@ class Sampling:
     sampler: str
     seed: int
     slack: float
+    figures: int = 0
     target: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,17 +72,16 @@ class Sampling:
         texts = self.space.configuration(self._any_point(), self.fixed)
         object.__setattr__(self, "target", texts.target_accuracy)
 
-    def ask(self, trials: Sequence[Trial], taken: Sequence[str] = ()) -> Point | None:
+    def ask(self, trials: Sequence[Trial]) -> Point | None:
         """A point that was not tried yet; None when there is none left.
 
         The default configuration comes first, if the space has it: what everybody would have
         taken is what a winner has to beat.
 
         Args:
-            trials: all so far.
-            taken: config_ids of those under way.
+            trials: all so far, those under way among them.
         """
-        known = {trial.config_id for trial in trials} | set(taken)
+        known = {trial.config_id for trial in trials}
         for point in self._candidates(trials):
             try:
                 configuration = self.space.configuration(point, self.fixed)
@@ -102,19 +103,22 @@ class Sampling:
         default = self.space.point_of(self._default())
         if default is not None:
             yield default
-        study = self._study(trials)
+        told = self._told(trials)
+        study = self._study(trials, told)
+        # As bad as the worst in everything.
+        worst = [max(axis) for axis in zip(*filter(None, told), strict=True)]
         for _ in range(TRIES):
             trial = study.ask()
             yield self.space.suggest(trial)
             # Only a point that cannot be taken gets here. It is no news, or refused: told as bad
             # as the worst, so that the sampler looks elsewhere.
-            study.tell(trial, self._worst(trials))
+            study.tell(trial, worst or [0.0] * len(study.directions))
         yield from self._what_is_left()
 
     def _what_is_left(self) -> Iterator[Point]:
-        """Of a grid all of it, of ranges what chance finds."""
+        """Of a grid all of it, of ranges and of what is too large what chance finds."""
         draw = random.Random(f"{self.seed} left")
-        if self.space.size is not None:
+        if self.space.size is not None and self.space.size <= LARGEST_GRID:
             points = list(self.space.points(self.fixed))
             draw.shuffle(points)
             yield from points
@@ -128,25 +132,31 @@ class Sampling:
 
         return configuration.parse(self.fixed)
 
-    def _study(self, trials: Sequence[Trial]) -> "optuna.Study":
-        study = _quiet_study(self._optuna_sampler(len(trials)))
+    def _told(self, trials: Sequence[Trial]) -> "Sequence[tuple[float, ...] | None]":
+        """What the sampler is told of each; None for one of which nothing can be said."""
+        if self.figures:
+            return figures_told(trials, self.figures, self.target)
+        return [(value,) for value in values(trials, self.slack, self.target)]
+
+    def _study(
+        self, trials: Sequence[Trial], told: "Sequence[tuple[float, ...] | None]"
+    ) -> "optuna.Study":
+        study = _quiet_study(self._optuna_sampler(len(trials)), max(1, self.figures))
         distributions = self.space.distributions()
         create = _optuna().trial.create_trial
-        told = values(trials, self.slack, self.target)
-        for index, (trial, value) in enumerate(zip(trials, told, strict=True)):
+        for index, (trial, figures) in enumerate(zip(trials, told, strict=True)):
+            if figures is None:
+                continue
             study.add_trial(
                 create(
                     params=trial.point,
                     distributions={name: distributions[name] for name in trial.point},
-                    value=value,
+                    values=figures,
                     # Where NSGA-II looks for the parents of the next ones.
                     system_attrs={"NSGAIISampler:generation": index // GENERATION},
                 )
             )
         return study
-
-    def _worst(self, trials: Sequence[Trial]) -> float:
-        return max(values(trials, self.slack, self.target), default=0.0)
 
     def _optuna_sampler(self, trials: int) -> "optuna.samplers.BaseSampler":
         samplers = _optuna().samplers
@@ -185,6 +195,6 @@ def _optuna() -> Any:
     return optuna
 
 
-def _quiet_study(sampler: "optuna.samplers.BaseSampler") -> "optuna.Study":
-    study: optuna.Study = _optuna().create_study(sampler=sampler)
+def _quiet_study(sampler: "optuna.samplers.BaseSampler", figures: int = 1) -> "optuna.Study":
+    study: optuna.Study = _optuna().create_study(sampler=sampler, directions=["minimize"] * figures)
     return study

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.search.parameters import Point
-from pipeline.search.pruning import lower_bound
+from pipeline.search.pruning import SHORTFALL_WEIGHT, lower_bound
 from steps.outcome import Outcome
 
 
@@ -20,6 +20,8 @@ class Trial:
         outcome: how it ended.
         spent: in the unit of the objective; None where the training broke before it began.
         val_accuracy: the best of its epochs; 0 where there was none.
+        figures: by which it is compared, each the better the less it is; None where it missed its
+            target, or one of them was not recorded.
     """
 
     number: int
@@ -28,6 +30,7 @@ class Trial:
     outcome: str
     spent: float | None
     val_accuracy: float = 0.0
+    figures: tuple[float, ...] | None = None
 
     @property
     def cost(self) -> float:
@@ -58,3 +61,34 @@ def values(trials: Sequence[Trial], slack: float, target: float) -> list[float]:
         return max(at_least, lower_bound(spent, best, slack, target - trial.val_accuracy))
 
     return [trial.cost if math.isfinite(trial.cost) else bound(trial) for trial in trials]
+
+
+def figures_told(
+    trials: Sequence[Trial], count: int, target: float
+) -> list[tuple[float, ...] | None]:
+    """What a sampler is told of each trial where no single cost decides, less is better.
+
+    A training that missed its target has no place among those that reached it, whatever it scored
+    and however little it took to fail: it is told worse than all of them in everything, by their
+    spread at least, and by more the further it was from the target.
+
+    Args:
+        trials: all so far.
+        count: of their figures.
+        target: the validation accuracy to reach.
+
+    Returns:
+        None for one that reached the target and has no figures: nothing is known of it.
+    """
+    known = [trial.figures for trial in trials if trial.figures is not None]
+    axes = list(zip(*known, strict=True)) or [(0.0,)] * count
+
+    def miss(trial: Trial) -> tuple[float, ...]:
+        beyond = 1 + SHORTFALL_WEIGHT * max(0.0, target - trial.val_accuracy)
+        return tuple(max(axis) + beyond * _spread(axis) for axis in axes)
+
+    return [trial.figures if trial.outcome == Outcome.REACHED else miss(trial) for trial in trials]
+
+
+def _spread(values: Sequence[float]) -> float:
+    return max(values) - min(values) or abs(values[0]) or 1.0

@@ -1,7 +1,6 @@
 """What a person sees while a search runs: a live view in a terminal, else a line per training."""
 
 import contextlib
-import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -13,9 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.search.plan import Plan
-from pipeline.search.trial import best_cost
 from pipeline.terminal import progress_console
-from pipeline.units import grams, joules, seconds
+from pipeline.units import joules, seconds
 
 if TYPE_CHECKING:
     from pipeline.search.loop import Search
@@ -62,20 +60,14 @@ class SearchView:
 
     def _outcome(self, child: "Child") -> str:
         outcome = child.run.tags.get("outcome", "FAILED")
-        spent = self._plan.objective.of(child.run)
-        return outcome if spent is None else f"{outcome} {self._told(spent)}"
+        return f"{outcome} {self._plan.goal.in_words(child.run)}".rstrip()
 
     def _standing(self, search: "Search") -> str:
-        best, spent = best_cost(search.trials), search.spent()
-        told = "nothing yet" if math.isinf(best) else self._told(best)
+        best, spent = self._plan.goal.so_far_in_words(search.trials), search.spent()
         limit = self._plan.limits.energy_j
         energy = "not measured" if spent.energy_j is None else joules(spent.energy_j)
         of = "" if limit is None else f" of {joules(limit)}"
-        return f"best {told}, {len(search.trials)} tried, spent {energy}{of}"
-
-    def _told(self, cost: float) -> str:
-        told = {"energy": joules, "emissions": grams, "time": seconds}
-        return told[self._plan.objective.name](cost)
+        return f"{best}, {len(search.trials)} tried, spent {energy}{of}"
 
     def _time_left(self, search: "Search") -> str:
         """By the trainings that are left at the mean time of those that are done."""

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Self
 
 from pipeline import terminal
 from pipeline.metering import Metering, idle_power, machine_meter, power_limited
-from pipeline.search.job import ENERGY_SHARED, MACHINE, SHARED_FLAG, Job
-from pipeline.search.objective import Objective, objective
+from pipeline.search.goal import goal
+from pipeline.search.job import ENERGY_SHARED, SHARED_FLAG, Job
+from pipeline.search.objective import Objective
 from pipeline.search.pruning import Cap, Pruning, Standing, pruning
+from pipeline.tags import MACHINE
 from steps import configuration as configurations
 from steps.errors import one_line
 
@@ -72,12 +74,12 @@ class Judge:
     """
 
     def __init__(
-        self, rule: Pruning, goal: Objective, carbon: "Carbon", patience: int, shared: SharedBest
+        self, rule: Pruning, cost: Objective, carbon: "Carbon", patience: int, shared: SharedBest
     ) -> None:
         """Args: the rule, what is minimized, and the best cost as the whole search knows it."""
         self.reason = ""
         self._rule = rule
-        self._goal = goal
+        self._cost = cost
         self._carbon = carbon
         self._patience = patience
         self._shared = shared
@@ -86,13 +88,13 @@ class Judge:
     def __call__(self, progress: "Progress") -> bool:
         """Whether the training ends here."""
         self._accuracy = max(self._accuracy, progress.val_accuracy)
-        cost = self._goal.spent(progress, self._carbon)
-        if cost is None:
+        spent = self._cost.spent(progress, self._carbon)
+        if spent is None:
             return False
         if isinstance(self._rule, Cap):
             self._rule.best = min(self._rule.best, self._shared.cost)
         missing = self._patience - progress.streak
-        self.reason = self._rule.gives_up(Standing(*cost, progress.epoch, self._accuracy, missing))
+        self.reason = self._rule.gives_up(Standing(*spent, progress.epoch, self._accuracy, missing))
         return bool(self.reason)
 
 
@@ -137,12 +139,15 @@ def _train(
     rule = pruning(job.pruning, job.slack)
     if job.best is not None and job.envelope:
         rule.learn(job.best, job.envelope)
-    judge = Judge(rule, objective(job.objective), meter.carbon, configuration.patience, shared)
+    cost = goal(job.objective).cost
+    judge = None
+    if cost is not None:
+        judge = Judge(rule, cost, meter.carbon, configuration.patience, shared)
     with power_limited(configuration.power_limit_w):
         dataset = preprocessed(configuration)
         parts = partitioned(configuration, dataset)
         all_steps(log, configuration, dataset, parts, meter, metering, idle_power(), give_up=judge)
-    if judge.reason:
+    if judge is not None and judge.reason:
         log.tag({GIVEN_UP_BY: judge.reason})
     if job.energy_shared:
         flags = filter(None, (log.recorded().tags.get("energy.flags"), SHARED_FLAG))

@@ -14,7 +14,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
-from pipeline.tracking.abandoned import close_abandoned_runs
+from pipeline.tracking.abandoned import Delivery, close_abandoned_runs, deliver_all
 from pipeline.tracking.comparison_log import record_comparison
 from pipeline.tracking.earlier_steps import EarlierSteps
 from pipeline.tracking.histories import histories
@@ -29,12 +29,14 @@ from pipeline.tracking.run_log import RunLog
 from pipeline.tracking.store import RecordedRun, open_experiment, ready_client, tracking_uri
 
 __all__ = [
+    "Delivery",
     "EarlierSteps",
     "Leaders",
     "RecordedRun",
     "Registered",
     "RunLog",
     "close_abandoned_runs",
+    "deliver_all",
     "histories",
     "is_run_by_mlflow",
     "leaders_of",

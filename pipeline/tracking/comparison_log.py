@@ -9,6 +9,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Param, ViewType
 from mlflow.tracking.context.registry import resolve_tags
 
+from pipeline.journal import Journal
+from pipeline.tracking.open_run import new_run
 from pipeline.tracking.project_run import PROJECT_TAGS
 from pipeline.tracking.store import open_experiment
 from steps.errors import one_line
@@ -61,7 +63,7 @@ def record_comparison(
         KIND: COMPARISON,
         "mlflow.note.content": _cut(answer),
     }
-    run_id = str(client.create_run(experiment_id, tags=told, run_name=name).info.run_id)
+    run_id = str(new_run(experiment_id, name, told).info.run_id)
     try:
         client.log_batch(run_id, params=[Param(*item) for item in asked.items()])
         _keep(client, run_id, files)
@@ -74,6 +76,7 @@ def record_comparison(
             client.set_terminated(run_id, "FAILED")
         raise
     client.set_terminated(run_id, "FINISHED")
+    Journal(run_id).delete()
     return run_id
 
 

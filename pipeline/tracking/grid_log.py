@@ -2,20 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Param
+from mlflow.entities import Metric, Param
 from mlflow.tracking.context.registry import resolve_tags
 
 from pipeline.journal import Journal
-from pipeline.tracking.open_run import OpenRun, metrics_at
+from pipeline.tracking.open_run import OpenRun, new_run, points_at
 from pipeline.tracking.project_run import PROJECT_TAGS
 from pipeline.tracking.search_log import PARENT
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 GRID_OF = "grid.run_id"
 """Tag of parent and children: the run whose model they are about.
@@ -45,14 +41,12 @@ class GridLog(OpenRun):
             settings: what the grid was asked for. They become tags: parameters are a training's.
             space: the file of formats, kept as an artifact.
         """
-        client = MlflowClient()
-        experiment_id = client.get_run(grid_of).info.experiment_id
+        experiment_id = MlflowClient().get_run(grid_of).info.experiment_id
         told = {f"grid.{key}": value for key, value in settings.items()}
         tags = {**resolve_tags(), **PROJECT_TAGS, **told, **SIMULATED, GRID_OF: grid_of}
-        run = client.create_run(experiment_id, tags=tags, run_name=name)
+        run = new_run(experiment_id, name, tags)
         log = cls(run.info.run_id, experiment_id, grid_of)
-        log._journal.begin(mlflow.get_tracking_uri())
-        client.log_artifact(log.run_id, str(space))
+        log._client.log_artifact(log.run_id, str(space))
         return log
 
     def point(self, name: str, parameters: Mapping[str, int], metrics: Mapping[str, float]) -> None:
@@ -62,15 +56,12 @@ class GridLog(OpenRun):
         is left at work, and none that is not whole looks finished.
         """
         tags = {**PROJECT_TAGS, **SIMULATED, PARENT: self.run_id, GRID_OF: self._grid_of}
-        run = self._client.create_run(self._experiment_id, tags=tags, run_name=name)
-        run_id = run.info.run_id
-        journal = Journal(run_id)
-        journal.begin(mlflow.get_tracking_uri())
+        run_id = new_run(self._experiment_id, name, tags).info.run_id
         self._client.set_terminated(run_id, "KILLED")
-        journal.delete()
+        Journal(run_id).delete()
         self._client.log_batch(
             run_id,
-            metrics=metrics_at(0, metrics),
+            metrics=[Metric(*point) for point in points_at(0, metrics)],
             params=[Param(key, str(value)) for key, value in parameters.items()],
         )
         self._client.set_terminated(run_id, "FINISHED")
@@ -78,7 +69,3 @@ class GridLog(OpenRun):
     def describe(self, text: str) -> None:
         """The description that a person reads on the parent's page, in Markdown."""
         self.tag({"mlflow.note.content": text})
-
-    def picture(self, figure: "Figure", path: str) -> None:
-        """A picture, as a file."""
-        self._client.log_figure(self.run_id, figure, path)

@@ -29,17 +29,18 @@ from mlflow.tracking.context.registry import resolve_tags
 from pipeline.journal import Letter
 from pipeline.tracking.store import RecordedRun
 
-FIGURES, FORGET, INPUT, FILES, MODEL, STATUS = (
-    *("figures", "forget", "input", "files", "model", "status"),
-)
+FIGURES, FORGET, INPUT = "figures", "forget", "input"
+FILES, MODEL, STATUS = "files", "model", "status"
+BIRTH = "birth"
+"""How the run was made; nothing to deliver, unless its store has lost it."""
 
 METRICS_PER_CALL = 900
 """MLflow's ``log_batch`` takes a thousand things, tags included, of which there are a few."""
 
 LETTER = "greenest.letter"
-"""Tag of a model: the number of the letter that brought it."""
+"""Tag of a model: the id of the letter that brought it."""
 
-AT_WORK = "RUNNING"
+AT_WORK, FINISHED = "RUNNING", "FINISHED"
 
 Point = tuple[str, float, int, int]
 """Of a metric: name, value, milliseconds since 1970, step."""
@@ -60,10 +61,31 @@ def figures(
 
 def together(letters: Iterable[Letter]) -> list[list[Letter]]:
     """Those that MLflow can be given in one go, in their order."""
-    groups: list[list[Letter]] = []
-    for kind, alike in groupby(letters, key=lambda letter: letter.kind):
-        groups += [list(alike)] if kind == FIGURES else [[letter] for letter in alike]
-    return groups
+
+    def place(letter: Letter) -> tuple[str, int]:
+        return letter.kind, 0 if letter.kind == FIGURES else letter.number
+
+    return [list(group) for _, group in groupby(letters, place)]
+
+
+def birth(experiment: str, name: str, tags: Mapping[str, str], at_ms: int) -> dict[str, Any]:
+    """Content of the first letter of a run that began here."""
+    return {"experiment": experiment, "name": name, "tags": dict(tags), "at_ms": at_ms}
+
+
+def at_work(before: str) -> dict[str, Any]:
+    """Content of the letter that a command is at work on a run.
+
+    Args:
+        before: status of the run, if a training has ended in it that this one does not replace.
+    """
+    return {"status": AT_WORK, "before": before}
+
+
+def status_before(letters: Sequence[Letter]) -> str:
+    """Of a run, what its status was; empty if that means nothing now."""
+    known = [each.content["before"] for each in letters if "before" in each.content]
+    return str(known[-1]) if known else ""
 
 
 def ends_the_run(letter: Letter) -> bool:
@@ -82,7 +104,8 @@ def deliver(client: MlflowClient, run_id: str, letters: Sequence[Letter]) -> Non
         _deliver_figures(client, run_id, letters)
         return
     (letter,) = letters
-    _DELIVER[letter.kind](client, run_id, letter)
+    if letter.kind != BIRTH:
+        _DELIVER[letter.kind](client, run_id, letter)
 
 
 def _deliver_figures(client: MlflowClient, run_id: str, letters: Sequence[Letter]) -> None:
@@ -170,9 +193,7 @@ def _model_of(
 
 
 def _of_model(metric: Metric, logged: LoggedModel) -> Metric:
-    return Metric(
-        metric.key, metric.value, metric.timestamp, metric.step, model_id=logged.model_id
-    )
+    return Metric(metric.key, metric.value, metric.timestamp, metric.step, model_id=logged.model_id)
 
 
 _DELIVER: Mapping[str, Callable[[MlflowClient, str, Letter], None]] = {

@@ -1,5 +1,6 @@
 """How models are kept in MLflow, and how they come back to classify rows."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from mlflow.types import Schema, TensorSpec
 from pipeline import serving
 from pipeline.serving import Interface
 from pipeline.tracking.earlier_steps import EarlierSteps
-from pipeline.tracking.paths import MODEL, QUANTIZED_MODEL
+from pipeline.tracking.paths import MODEL
 from steps.errors import InputError
 from steps.outcome import Outcome
 
@@ -39,43 +40,77 @@ DATA = "data"
 """Where MLflow's TensorFlow flavor keeps the Keras model."""
 
 
-def log_model(run_id: str, model: "keras.Model", dataset: "Dataset") -> None:
-    """Log `model`, which takes raw rows, with a signature, an example and what serving needs."""
-    mlflow.models.Model.log(
-        None,
-        _Flavor,
-        name=MODEL,
-        run_id=run_id,
-        model=model,
-        interface=_interface(dataset),
-        inputs=_inputs(dataset),
-        input_example=_example(dataset),
-        # Would load the model and predict, a second for what the evaluate step does anyway.
-        validate_serving_input=False,
-    )
+def save_model(folder: Path, model: "keras.Model", dataset: "Dataset") -> None:
+    """Save `model`, which takes raw rows, with a signature, an example and what serving needs.
 
-
-def log_quantized_model(run_id: str, content: bytes, scaler: "Scaler", dataset: "Dataset") -> None:
-    """Log a LiteRT file, which takes scaled rows, as a model that takes the same as the float one.
+    MLflow's own ``log_model`` signs a Keras model with one float32 tensor, with which ``mlflow
+    models predict`` refuses a CSV, and its probabilities come without the names of the classes.
 
     Args:
-        run_id: the run to log to.
+        folder: empty, and a model in MLflow's format when this returns.
+        model: with the scaler inside.
+        dataset: raw rows.
+    """
+    interface = _interface(dataset)
+    description = mlflow.models.Model()
+    mlflow.tensorflow.save_model(
+        model,
+        str(folder),
+        mlflow_model=description,
+        signature=_signature(interface, _inputs(dataset)),
+        input_example=_example(dataset),
+        code_paths=[serving.__file__],
+        pip_requirements=_pins("mlflow", "tensorflow", "keras", "pandas"),
+    )
+    interface.save(folder / DATA)
+    description.flavors["python_function"]["loader_module"] = "serving"
+    description.save(str(folder / "MLmodel"))
+    _clean(folder)
+
+
+def save_quantized_model(
+    folder: Path, content: bytes, scaler: "Scaler", dataset: "Dataset"
+) -> None:
+    """Save a LiteRT file, which takes scaled rows, as a model that takes the same as the float one.
+
+    MLflow's plain Python flavor around it needs neither Keras nor TensorFlow.
+
+    Args:
+        folder: empty, and a model in MLflow's format when this returns.
         content: the ``.tflite`` file.
         scaler: maps raw rows to those that the file takes.
         dataset: raw rows.
     """
-    mlflow.models.Model.log(
-        None,
-        _LiteRTFlavor,
-        name=QUANTIZED_MODEL,
-        run_id=run_id,
-        content=content,
-        scaler=scaler,
-        interface=_interface(dataset),
-        inputs=_inputs(dataset),
-        input_example=_example(dataset),
-        validate_serving_input=False,
-    )
+    interface = _interface(dataset)
+    with tempfile.TemporaryDirectory() as temporary:
+        data = Path(temporary, DATA)
+        data.mkdir()
+        (data / serving.LITERT_FILE).write_bytes(content)
+        # Where no cell is missing, what would stand for one is as missing.
+        fill = np.full(1, np.nan) if scaler.fill is None else scaler.fill
+        np.savez(
+            data / serving.SCALER_FILE,
+            center=scaler.center.astype(np.float32),
+            factor=(1 / scaler.scale).astype(np.float32),
+            fill=fill.astype(np.float32),
+        )
+        interface.save(data)
+        mlflow.pyfunc.save_model(
+            str(folder),
+            loader_module="serving",
+            data_path=str(data),
+            code_paths=[serving.__file__],
+            signature=_signature(interface, _inputs(dataset)),
+            input_example=_example(dataset),
+            pip_requirements=_pins("mlflow", "ai-edge-litert", "numpy", "pandas"),
+        )
+    _clean(folder)
+
+
+def _clean(folder: Path) -> None:
+    """Of what Python left there when MLflow tried whether the model's code can be imported."""
+    for leftover in list(folder.rglob("__pycache__")):
+        shutil.rmtree(leftover)
 
 
 @contextmanager
@@ -156,75 +191,3 @@ def _signature(interface: Interface, inputs: Schema) -> ModelSignature:
 
 def _pins(*names: str) -> list[str]:
     return [f"{name}=={version(name)}" for name in names]
-
-
-class _Flavor:
-    """MLflow's TensorFlow flavor, with raw rows as its signature and class names in its answers.
-
-    MLflow's own ``log_model`` signs a Keras model with one float32 tensor, with which ``mlflow
-    models predict`` refuses a CSV, and its probabilities come without the names of the classes.
-    """
-
-    @staticmethod
-    def save_model(
-        path: str,
-        mlflow_model: mlflow.models.Model,
-        model: "keras.Model",
-        interface: Interface,
-        inputs: Schema,
-        input_example: Any,
-        **_: Any,
-    ) -> None:
-        """Called by ``mlflow.models.Model.log``; `path` is the folder to write."""
-        mlflow.tensorflow.save_model(
-            model,
-            path,
-            mlflow_model=mlflow_model,
-            signature=_signature(interface, inputs),
-            input_example=input_example,
-            code_paths=[serving.__file__],
-            pip_requirements=_pins("mlflow", "tensorflow", "keras", "pandas"),
-        )
-        interface.save(Path(path, DATA))
-        mlflow_model.flavors["python_function"]["loader_module"] = "serving"
-        mlflow_model.save(str(Path(path, "MLmodel")))
-
-
-class _LiteRTFlavor:
-    """MLflow's plain Python flavor around a LiteRT file: neither Keras nor TensorFlow is needed."""
-
-    @staticmethod
-    def save_model(
-        path: str,
-        mlflow_model: mlflow.models.Model,
-        content: bytes,
-        scaler: "Scaler",
-        interface: Interface,
-        inputs: Schema,
-        input_example: Any,
-        **_: Any,
-    ) -> None:
-        """Called by ``mlflow.models.Model.log``; `path` is the folder to write."""
-        with tempfile.TemporaryDirectory() as temporary:
-            data = Path(temporary, DATA)
-            data.mkdir()
-            (data / serving.LITERT_FILE).write_bytes(content)
-            # Where no cell is missing, what would stand for one is as missing.
-            fill = np.full(1, np.nan) if scaler.fill is None else scaler.fill
-            np.savez(
-                data / serving.SCALER_FILE,
-                center=scaler.center.astype(np.float32),
-                factor=(1 / scaler.scale).astype(np.float32),
-                fill=fill.astype(np.float32),
-            )
-            interface.save(data)
-            mlflow.pyfunc.save_model(
-                path,
-                loader_module="serving",
-                data_path=str(data),
-                code_paths=[serving.__file__],
-                mlflow_model=mlflow_model,
-                signature=_signature(interface, inputs),
-                input_example=input_example,
-                pip_requirements=_pins("mlflow", "ai-edge-litert", "numpy", "pandas"),
-            )

@@ -1,9 +1,8 @@
 """All that the five steps tell of a run."""
 
-import contextlib
 import io
+import json
 import math
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -12,33 +11,35 @@ from typing import TYPE_CHECKING, Any, Self
 
 import mlflow
 import numpy as np
-from mlflow import MlflowClient
-from mlflow.entities import DatasetInput, InputTag, Metric, Param
-from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
 from pipeline import figures
-from pipeline.journal import Entry
 from pipeline.note import note
-from pipeline.search.objective import GRAPH_SHARED
 from pipeline.software import software
-from pipeline.tracking import points, variants
-from pipeline.tracking.model import log_model, log_quantized_model
-from pipeline.tracking.open_run import OpenRun, metrics_at
+from pipeline.tags import GRAPH_SHARED
+from pipeline.tracking import letters, points, variants
+from pipeline.tracking.fine_tuning import FINE_TUNED
+from pipeline.tracking.model import save_model, save_quantized_model
+from pipeline.tracking.open_run import OpenRun, new_run, points_at
 from pipeline.tracking.paths import (
     BATCH_LOSSES,
     CONFUSION_MATRIX,
     CURVES,
     DATASET,
     LR_CURVE,
+    MODEL,
     PARTITION,
+    QUANTIZED_MODEL,
     USER_MODEL,
 )
 from pipeline.tracking.project_run import PROJECT_TAGS
+from pipeline.tracking.store import recorded
 from steps.configuration import Configuration
 from steps.outcome import Outcome
 
 if TYPE_CHECKING:
+    import keras
+
     from energy import Calibration, Carbon, IdlePower, Measurement
     from energy.calibration import PartCalibration
     from energy.hardware import Hardware
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from steps.partition import Partition
     from steps.preprocess import Dataset
     from steps.quantize import Quantization
+    from steps.scaling import Scaler
     from steps.train import Epoch, Training
     from steps.train.find_lr import LearningRateCurve
 
@@ -71,7 +73,6 @@ class RunLog(OpenRun):
         self.is_one_of_many = is_one_of_many
         self._is_new = False
         self._parameters: dict[str, str] = {}
-        self._delivered = 0
         self._delivered_at = time.monotonic()
         self._delivery: threading.Thread | None = None
 
@@ -88,19 +89,16 @@ class RunLog(OpenRun):
         """Open a new run of `configuration`, called by its name unless told otherwise."""
         tags = {**resolve_tags(), **PROJECT_TAGS, "config_id": configuration.config_id}
         tags |= further_tags or {}
-        run = MlflowClient().create_run(
-            experiment_id, tags=tags, run_name=name or configuration.run_name
-        )
+        run = new_run(experiment_id, name or configuration.run_name, tags)
         log = cls(run.info.run_id, is_one_of_many=is_one_of_many)
-        log._journal.begin(mlflow.get_tracking_uri())
+        log._known = recorded(run)
         log._is_new = True
         log._parameters = configuration.parameters()
         return log
 
     def _begin(self) -> None:
         if self._is_new:
-            parameters = [Param(*item) for item in self._parameters.items()]
-            self._client.log_batch(self.run_id, params=parameters)
+            self._post(letters.FIGURES, letters.figures(parameters=self._parameters))
         else:
             super()._begin()
 
@@ -121,8 +119,7 @@ class RunLog(OpenRun):
             name=dataset.source,
             digest=dataset.digest,
         )._to_mlflow_entity()
-        context = InputTag("mlflow.data.context", "training")
-        self._client.log_inputs(self.run_id, [DatasetInput(entity, [context])])
+        self._post(letters.INPUT, {"dataset": entity.to_dictionary(), "context": "training"})
         counts = np.bincount(dataset.labels)
         self.tag(
             {
@@ -142,13 +139,11 @@ class RunLog(OpenRun):
             "features": dataset.feature_names,
             **dataset.facts,
         }
-        self._client.log_dict(self.run_id, summary, DATASET)
+        self.artifact(DATASET, json.dumps(summary, indent=2, default=str).encode())
 
     def partitioned(self, partition: "Partition") -> None:
         """The row indices of the parts, the scaler, and the rows that are in two parts."""
-        with tempfile.TemporaryDirectory() as folder:
-            partition.save(Path(folder))
-            self._client.log_artifacts(self.run_id, folder, PARTITION)
+        self.files(PARTITION, partition.save)
         self.tag({"dataset.parts": partition.described()})
 
     def training_begins(
@@ -156,7 +151,7 @@ class RunLog(OpenRun):
     ) -> None:
         """Where it is measured, with which carbon intensity, and the user's own model if any."""
         if model_file is not None:
-            self._client.log_artifact(self.run_id, str(model_file), USER_MODEL)
+            self.artifact(f"{USER_MODEL}/{model_file.name}", model_file.read_bytes())
         if not self._is_new:
             self._take_back_earlier_training()
         intensity = carbon.intensity_g_per_kwh
@@ -172,47 +167,36 @@ class RunLog(OpenRun):
         )
 
     def _take_back_earlier_training(self) -> None:
+        self._before = ""
+        self._post(letters.STATUS, letters.at_work(self._before))
         before = self.recorded()
         if "outcome" in before.tags:
-            self._client.delete_tag(self.run_id, "outcome")
+            self._post(letters.FORGET, {"tag": "outcome"})
         # MLflow cannot take a metric back, but what is infinite wins nothing.
         self.figures({name: math.inf for name in TO_ACCURACY if name in before.metrics})
+        self._take_back_tags(FINE_TUNED, *variants.OF_ONE_CALL)
+
+    def _take_back_tags(self, *beginnings: str) -> None:
+        for name in self.recorded().tags:
+            if name.startswith(beginnings):
+                self._post(letters.FORGET, {"tag": name})
 
     def record(self, epochs: Sequence["Epoch"]) -> None:
         """Keep epochs on disk while training goes on; `deliver` sends them to MLflow."""
         reading = epochs[-1].reading
-        self._journal.append(
-            Entry(
-                curve=[point for epoch in epochs for point in points.of_epoch(epoch)],
-                spent=points.present(points.spent(epochs[-1].number, reading)),
-                tags=points.provenance(reading),
-            )
-        )
+        spent = points_at(0, points.spent(epochs[-1].number, reading))
+        curve = [point for epoch in epochs for point in points.of_epoch(epoch)]
+        self._keep(letters.FIGURES, letters.figures([*curve, *spent], points.provenance(reading)))
         if time.monotonic() - self._delivered_at >= SECONDS_BETWEEN_DELIVERIES:
             self._delivered_at = time.monotonic()
             if self._delivery is None or not self._delivery.is_alive():
-                self._delivery = threading.Thread(target=self._deliver_meanwhile, daemon=True)
+                meanwhile = self._outbox.deliver_in_silence
+                self._delivery = threading.Thread(target=meanwhile, daemon=True)
                 self._delivery.start()
 
     def deliver(self) -> None:
-        """Send what the journal holds: the curves, and what training cost so far."""
-        if self._delivery is not None:
-            self._delivery.join()
-        self._deliver_new()
-
-    def _deliver_meanwhile(self) -> None:
-        # A server that does not answer now is asked again when training is over; until then
-        # nothing is lost, and training goes on.
-        with contextlib.suppress(MlflowException):
-            self._deliver_new()
-
-    def _deliver_new(self) -> None:
-        entries = list(self._journal.entries())
-        new = entries[self._delivered :]
-        if new:
-            curve = (Metric(*point) for entry in new for point in entry.curve)
-            self._send([*curve, *metrics_at(0, new[-1].spent)], new[-1].tags)
-        self._delivered = len(entries)
+        """Send what is on disk only: the curves, and what training cost so far."""
+        self._outbox.deliver()
 
     def trained(
         self, training: "Training", epochs: Sequence["Epoch"], target: float, dataset: "Dataset"
@@ -235,7 +219,7 @@ class RunLog(OpenRun):
             **({"training.caution": training.caution} if training.caution else {}),
             **points.provenance(training.measurement),
         }
-        self._send(metrics_at(0, figures_of_run), tags)
+        self._send(points_at(0, figures_of_run), tags)
         losses = training.report.batch_losses
         if losses is not None:
             buffer = io.BytesIO()
@@ -247,7 +231,17 @@ class RunLog(OpenRun):
             self.page(figures.training_card(epochs, losses, target), CURVES)
         elif training.outcome is not Outcome.REACHED:
             return
-        log_model(self.run_id, training.model, dataset)
+        self.keep_model(training.model, dataset)
+
+    def keep_model(self, model: "keras.Model", dataset: "Dataset") -> None:
+        """The trained model, as one that takes raw rows of `dataset`."""
+        self.model(MODEL, lambda folder: save_model(folder, model, dataset))
+
+    def keep_quantized_model(self, content: bytes, scaler: "Scaler", dataset: "Dataset") -> None:
+        """A LiteRT file, which takes what `scaler` makes of raw rows, as one that takes these."""
+        self.model(
+            QUANTIZED_MODEL, lambda folder: save_quantized_model(folder, content, scaler, dataset)
+        )
 
     def found_lr(self, curve: "LearningRateCurve", measurement: "Measurement") -> None:
         """The learning rate that the range test chose, its curve, and what it cost."""
@@ -261,7 +255,7 @@ class RunLog(OpenRun):
         )
         now = int(time.time() * 1000)
         self._send(
-            Metric(name, float(value), now, step)
+            (name, float(value), now, step)
             for name, values in (("learning_rate", curve.rates), ("batch_loss", curve.losses))
             for step, value in enumerate(values)
         )
@@ -300,26 +294,26 @@ class RunLog(OpenRun):
             self.tag({"flops.uncounted": ", ".join(flops.uncounted)[:500]})
         if not self.is_one_of_many:
             figure = figures.confusion_matrix(evaluation.scores.confusion, class_names)
-            self._client.log_figure(self.run_id, figure, CONFUSION_MATRIX)
+            self.picture(figure, CONFUSION_MATRIX)
 
     def quantized(
-        self, quantization: "Quantization", partition: "Partition", dataset: "Dataset"
+        self,
+        quantization: "Quantization",
+        partition: "Partition",
+        dataset: "Dataset",
+        idle: "IdlePower | None",
+        calibration: "Calibration | PartCalibration | None",
     ) -> None:
-        """The variants' figures and files; the one that counts as a model that takes raw rows."""
-        figures_of_run = variants.figures(quantization)
-        before = self.recorded().metrics
-        for figure, part in variants.FINE_TUNING_IN.items():
-            took = figures_of_run.get(part)
-            if figure in before and took is not None:
-                # The step may have run before, and its part is in the sum then.
-                figures_of_run[figure] = before[figure] - before.get(part, 0.0) + took
-        self._send(metrics_at(0, figures_of_run), variants.tags(quantization))
+        """The variants' figures and files; the chosen one as a model that takes raw rows."""
+        figures_of_run, tags = variants.told(self.recorded(), quantization, idle, calibration)
+        self._take_back_tags(*variants.OF_ONE_CALL)
+        self._send(points_at(0, figures_of_run), tags)
         for variant in quantization.variants:
             if variant.content is not None:
                 self.artifact(f"quantize/{variants.slug(variant.mode)}.tflite", variant.content)
         chosen = quantization.chosen
-        if chosen is not None and chosen.content is not None and not self.is_one_of_many:
-            log_quantized_model(self.run_id, chosen.content, partition.scaler, dataset)
+        if chosen is not None and chosen.content is not None:
+            self.keep_quantized_model(chosen.content, partition.scaler, dataset)
 
     def describe(self) -> None:
         """The description that a person reads on the run's page, in Markdown."""

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunTag, ViewType
 from mlflow.tracking.context.registry import resolve_tags
 
 from pipeline.cache import JOURNALS
-from pipeline.search.job import MACHINE
-from pipeline.tracking.open_run import OpenRun
+from pipeline.tags import MACHINE
+from pipeline.tracking.open_run import OpenRun, new_run
 from pipeline.tracking.project_run import PROJECT_TAGS
 from pipeline.tracking.run_log import RunLog
 from pipeline.tracking.store import RecordedRun, recorded
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 KEY, NUMBER, POINT, ROLE = "search.key", "search.number", "search.point", "search.role"
 GIVEN_UP_BY = "search.given_up_by"
 """The rule of the pruning that ended a training."""
+BROKEN_OFF = "search.broken_off"
+"""A training that does not count, whatever of it is delivered to MLflow later."""
 RUNGS = "search.rungs"
 """The rungs of halving that a training came to, and its validation accuracy there."""
 
@@ -87,14 +88,12 @@ class SearchLog(OpenRun):
         cls, experiment_id: str, name: str, key: str, parameters: Mapping[str, str], space: Path
     ) -> Self:
         """Open a new parent run."""
-        client = MlflowClient()
         tags = {**resolve_tags(), **PROJECT_TAGS, KEY: key}
-        run = client.create_run(experiment_id, tags=tags, run_name=name)
+        run = new_run(experiment_id, name, tags)
         log = cls(run.info.run_id, experiment_id)
-        log._journal.begin(mlflow.get_tracking_uri())
         given = [Param(*item) for item in parameters.items()]
-        client.log_batch(log.run_id, params=given)
-        client.log_artifact(log.run_id, str(space))
+        log._client.log_batch(log.run_id, params=given)
+        log._client.log_artifact(log.run_id, str(space))
         return log
 
     @classmethod
@@ -123,7 +122,8 @@ class SearchLog(OpenRun):
 
     def broke_off(self, run_id: str) -> None:
         """Take a training for interrupted: that says nothing of its configuration."""
-        tags = {"failure": "its process ended, or the store failed it", "outcome": Outcome.FAILED}
+        told = "its process ended, or the store failed it"
+        tags = {"failure": told, "outcome": Outcome.FAILED, BROKEN_OFF: "yes"}
         self._client.log_batch(run_id, tags=[RunTag(*item) for item in tags.items()])
         self._client.set_terminated(run_id, "KILLED")
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import mlflow
 from mlflow import MlflowClient
@@ -61,6 +62,12 @@ def _refuse_deleted(experiment: Experiment) -> None:
 def tracking_uri() -> str:
     """Of the store that this process talks to."""
     return str(mlflow.get_tracking_uri())
+
+
+@cache
+def experiment_name(experiment_id: str) -> str:
+    """Of an experiment in the store that this process talks to."""
+    return str(MlflowClient().get_experiment(experiment_id).name)
 
 
 def existing_experiment(name: str) -> str:

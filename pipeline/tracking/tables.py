@@ -2,7 +2,7 @@
 
 MLflow makes an object of each metric, parameter and tag, tells it of its session and copies it:
 nine tenths of the time of its `search_runs` (`benchmarks/compare.py`). The columns that are read
-here have been the same since 2020; the filter is MLflow's own.
+here have been the same since 2021; the filter is MLflow's own.
 """
 
 import math

@@ -1,25 +1,48 @@
 """What the quantize step found out, as MLflow's metrics and tags."""
 
+import math
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from pipeline.tracking import fine_tuning
+
 if TYPE_CHECKING:
-    from energy import Measurement
+    from energy import Calibration, IdlePower
+    from energy.calibration import PartCalibration
+    from pipeline.tracking.store import RecordedRun
     from steps.quantize import Quantization, Variant
 
 QUANTIZED = "quantized_"
 """Before the figures of the variant that is told as the run's own: the chosen one."""
 
-FINE_TUNING_IN = {
-    "time_spent_s": "qat_time_s",
-    "time_to_accuracy_s": "qat_time_s",
-    "energy_spent_j": "qat_energy_j",
-    "energy_to_accuracy_j": "qat_energy_j",
-    "emissions_kg": "qat_emissions_kg",
-    "gpu_energy_j": "qat_gpu_energy_j",
-    "cpu_energy_j": "qat_cpu_energy_j",
-    "ram_energy_j": "qat_ram_energy_j",
-}
-"""By figure of the run, the part of it that quantization-aware fine-tuning took."""
+LESS_IS_BETTER = ("_j", "_ms", "_bytes")
+"""Units of figures that a comparison may look for the least of."""
+
+OF_ONE_CALL = ("quantized.", "inference.")
+"""Beginnings of the tags that the next call of the step replaces."""
+
+
+def told(
+    run: "RecordedRun",
+    quantization: "Quantization",
+    idle: "IdlePower | None",
+    calibration: "Calibration | PartCalibration | None",
+) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Metrics and tags.
+
+    Args:
+        run: so far; fine-tuning that its configuration asks for is part of what it has cost.
+        quantization: what the step found out.
+        idle: to tell net from gross.
+        calibration: onto a wall meter.
+    """
+    metrics, described = figures(quantization), tags(quantization)
+    metrics |= _taken_back(run, metrics)
+    cost = fine_tuning.cost_of(quantization)
+    if cost is not None and fine_tuning.is_asked_for(run, quantization):
+        metrics |= fine_tuning.figures(run, cost, idle, calibration)
+        described |= fine_tuning.tags(run, quantization, cost)
+    return metrics, described
 
 
 def told_as_own(quantization: "Quantization") -> "Variant | None":
@@ -53,7 +76,7 @@ def figures(quantization: "Quantization") -> dict[str, float | None]:
         if variant is own:
             told |= {f"{QUANTIZED}{name}": value for name, value in of_variant.items()}
             told |= {name: of_variant[name] for name in ("average_bitwidth", "memory_density")}
-    return told | fine_tuning(quantization)
+    return told
 
 
 OF_FLOAT32 = (
@@ -78,8 +101,10 @@ def _figures(variant: "Variant", float32: "Variant | None") -> dict[str, float |
     if variant.validation is not None:
         told["val_accuracy"] = variant.validation.accuracy
         told["val_loss"] = variant.validation.loss
-    # How long the emulation of an arithmetic takes says nothing of that arithmetic.
-    return told if variant.simulated else told | _speed(variant, float32) | _inference(variant)
+    if variant.fine_tuning is not None:
+        told["qat_time_s"] = variant.fine_tuning.duration_s
+        told["qat_energy_j"] = variant.fine_tuning.energy_j
+    return told | _speed(variant, float32) | _inference(variant)
 
 
 def _speed(variant: "Variant", float32: "Variant | None") -> dict[str, float | None]:
@@ -120,41 +145,45 @@ def _inference(variant: "Variant") -> dict[str, float | None]:
     return told
 
 
-def fine_tuning(quantization: "Quantization") -> dict[str, float | None]:
-    """What quantization-aware training took, all variants together; empty without any."""
-    costs = [each.fine_tuning for each in quantization.variants if each.fine_tuning is not None]
-    if not costs:
-        return {}
-    cost: Measurement = sum(costs[1:], start=costs[0])
+def _taken_back(run: "RecordedRun", figures: Mapping[str, float | None]) -> dict[str, float | None]:
+    """What an earlier call of the step told as the run's own and this one does not.
+
+    Infinite: MLflow cannot take a metric back, and what is infinite wins nothing.
+    """
     return {
-        "qat_time_s": cost.duration_s,
-        "qat_energy_j": cost.energy_j,
-        "qat_emissions_kg": cost.emissions_kg,
-        "qat_gpu_energy_j": cost.gpu_energy_j,
-        "qat_cpu_energy_j": cost.cpu_energy_j,
-        "qat_ram_energy_j": cost.ram_energy_j,
+        name: math.inf
+        for name in run.metrics
+        if name.startswith(QUANTIZED)
+        and name.endswith(LESS_IS_BETTER)
+        and figures.get(name) is None
     }
 
 
 def tags(quantization: "Quantization") -> dict[str, str]:
     """Which variant counts, what could not be made or measured, and what the joules are worth."""
-    own = told_as_own(quantization)
-    variants = quantization.variants
-    measured = [each for each in variants if each.inference is not None]
+    own, choice, variants = told_as_own(quantization), quantization.choice, quantization.variants
+    beside = [*([quantization.float32] if quantization.float32 else []), *variants]
+    energies = {each.mode: each.inference for each in beside if each.inference is not None}
+    chosen = "none" if choice.variant is None else choice.variant.mode
     told = {
+        "quantized.modes": ", ".join(each.mode for each in beside),
         "quantized.mode": own.mode if own is not None else "",
+        "quantized.chosen": f"{chosen}: {choice.reason}" if variants else "",
         "quantized.simulated": ", ".join(each.mode for each in variants if each.simulated),
-        "quantized.refused": "; ".join(f"{m}: {why}" for m, why in quantization.refused.items()),
+        "quantized.refused": "; ".join(_by_reason(quantization.refused)),
         "quantized.uncovered": "; ".join(
             f"{each.mode}: {', '.join(each.uncovered)}" for each in variants if each.uncovered
         ),
         "inference.rejected": "; ".join(
-            f"{each.mode}: {each.inference.rejected}"
-            for each in ([quantization.float32] if quantization.float32 else []) + measured
-            if each.inference is not None and each.inference.rejected is not None
+            f"{mode}: {energy.rejected}" for mode, energy in energies.items() if energy.rejected
         ),
     }
-    if measured and measured[0].inference is not None:
-        provenance = measured[0].inference.provenance
-        told |= {f"inference.energy.{part}": worth for part, worth in provenance.items()}
+    for energy in energies.values():
+        told |= {f"inference.energy.{part}": worth for part, worth in energy.provenance.items()}
     return {name: text for name, text in told.items() if text}
+
+
+def _by_reason(refused: Mapping[str, str]) -> Iterator[str]:
+    for reason in dict.fromkeys(refused.values()):
+        modes = ", ".join(mode for mode, why in refused.items() if why == reason)
+        yield f"{modes}: {reason}"

@@ -18,15 +18,15 @@ from steps.partition import Partition
 from steps.preprocess import Dataset
 from steps.quantization_modes import FixedPoint, modes
 from steps.quantize.convert import converted
-from steps.quantize.fixed_point import FixedPointModel
 from steps.quantize.inference import InferenceEnergy, Joules, inference_energies
 from steps.quantize.litert import LiteRTModel, Rows
 from steps.quantize.making import Workshop
 from steps.quantize.timing import Latency, SpeedUp, latencies, speed_up
-from steps.quantize.variants import FLOAT32, Quantization, Variant
+from steps.quantize.variants import FLOAT32, Choice, Quantization, Variant
 from steps.train.model import CLASSIFIER
 
 __all__ = [
+    "Choice",
     "InferenceEnergy",
     "Joules",
     "Latency",
@@ -39,8 +39,6 @@ __all__ = [
 
 BATCHES = (1, 256)
 """Rows in a call whose latency is told."""
-
-Made = tuple[Variant, LiteRTModel | FixedPointModel]
 
 
 def quantize(
@@ -78,24 +76,24 @@ def quantize(
         raise ValueError(f"{dataset.source}: rows of shape {found}, and the model takes {taken}")
     workshop = Workshop(classifier, dataset, partition, configuration, meter)
     made, refused = _made(workshop, modes(configuration.quantization))
-    measured = _measured(made, workshop.calibration(), meter, idle, inference_window_s)
-    return Quantization(measured.pop(FLOAT32, None), tuple(measured.values()), refused)
+    told = made | _measured(made, workshop.calibration(), meter, idle, inference_window_s)
+    return Quantization(told.pop(FLOAT32, None), tuple(told.values()), refused)
 
 
 def _made(
     workshop: Workshop, wanted: tuple[str | FixedPoint, ...]
-) -> tuple[dict[str, Made], dict[str, str]]:
-    made: dict[str, Made] = {}
+) -> tuple[dict[str, Variant], dict[str, str]]:
+    made: dict[str, Variant] = {}
     refused: dict[str, str] = {}
 
-    def attempt(mode: str, make: Callable[[], Made]) -> None:
+    def attempt(mode: str, make: Callable[[], Variant]) -> None:
         try:
             made[mode] = make()
         except ValueError as problem:
             refused[mode] = one_line(problem)
 
     attempt(FLOAT32, lambda: workshop.file(FLOAT32, converted(workshop.classifier)))
-    baseline = made[FLOAT32][0].content if FLOAT32 in made else None
+    baseline = made[FLOAT32].content if FLOAT32 in made else None
     stored = workshop.stored(baseline) if baseline is not None else None
     for mode in wanted:
         if isinstance(mode, FixedPoint):
@@ -108,17 +106,23 @@ def _made(
 
 
 def _measured(
-    made: Mapping[str, Made],
+    made: Mapping[str, Variant],
     rows: Rows,
     meter: EnergyMeter,
     idle: IdlePower | None,
     inference_window_s: float,
 ) -> dict[str, Variant]:
-    """The variants with their latencies and joules, all taken in turns."""
+    """Those that have a file, with their latencies and joules, all taken in turns.
+
+    How long an emulation takes, and on how much energy, says nothing of what it emulates.
+    """
+    files = {mode: LiteRTModel(each.content) for mode, each in made.items() if each.content}
+    if not files:
+        return {}
 
     def calls(batch: int) -> dict[str, Callable[[], object]]:
         block = np.resize(rows, (batch, *rows.shape[1:]))
-        return {mode: _call(model, block) for mode, (_, model) in made.items()}
+        return {mode: file.caller(block) for mode, file in files.items()}
 
     latency = {batch: latencies(calls(batch)) for batch in BATCHES}
     joules: Mapping[str, InferenceEnergy] = {}
@@ -126,15 +130,9 @@ def _measured(
         joules = inference_energies(calls(1), meter, idle, inference_window_s)
     return {
         mode: replace(
-            variant,
+            made[mode],
             latency={batch: latency[batch][mode] for batch in BATCHES},
             inference=joules.get(mode),
         )
-        for mode, (variant, _) in made.items()
+        for mode in files
     }
-
-
-def _call(model: LiteRTModel | FixedPointModel, rows: Rows) -> Callable[[], object]:
-    if isinstance(model, LiteRTModel):
-        return model.caller(rows)
-    return partial(model.probabilities, rows)

@@ -92,13 +92,14 @@ def fine_tuned(
     and at a tenth of it for int8 (`FIXED_POINT_SHARE`, `INT8_SHARE`).
 
     The weights that are given back are those of the highest validation accuracy in rounded numbers,
-    after whichever epoch or before the first; of equals the earliest.
+    after whichever epoch or before the first; of equals the earliest. Without validation rows, as
+    after a final training, they are those of the last epoch.
 
     Args:
         classifier: trained, a Functional model of float32 from scaled rows to probabilities; it
             stays as it is.
         dataset: raw rows.
-        partition: training rows train, validation rows choose the epoch.
+        partition: training rows train, validation rows, if there are some, choose the epoch.
         configuration: of the run; its ``lr`` as a number, the one found where it was ``auto``.
         meter: measures the window ``quantization_aware_training``, tracing included.
         scheme: ``int8``, as LiteRT's converter rounds, or fixed point in all covered layers.
@@ -124,6 +125,7 @@ def fine_tuned(
     steps = math.ceil(len(rows.train_y) / batch_size)
     schedule = replace(configuration, lr_schedule="cosine", warmup_epochs=0, max_epochs=epochs)
     warm_up()
+    decides = len(rows.validation_y) > 0
     best = keras.callbacks.EarlyStopping(
         "val_accuracy", mode="max", patience=epochs, restore_best_weights=True
     )
@@ -134,20 +136,20 @@ def fine_tuned(
             metrics=["accuracy"],
             jit_compile=False,
         )
-        before = _validation_accuracy(copy.model, rows)
+        before = _validation_accuracy(copy.model, rows) if decides else 0.0
         report = fit_in_graph(
             copy.model,
             (rows.train_x, rows.train_y),
-            validation_data=(rows.validation_x, rows.validation_y),
+            validation_data=(rows.validation_x, rows.validation_y) if decides else None,
             batch_size=batch_size,
             epochs=epochs,
-            callbacks=[best],
+            callbacks=[best] if decides else [],
             shuffle_seed=configuration.seed,
             class_weight=rows.class_weights(configuration),
             jit_compile=configuration.jit_compile,
         )
     tuned = copied(classifier)
-    if max(report.history["val_accuracy"]) > before:
+    if not decides or max(report.history["val_accuracy"]) > before:
         tuned.take_weights(copy)
     return tuned.model, window.measurement
 

@@ -24,7 +24,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from steps.quantization_modes import FixedPoint
-from steps.quantize.rounding import copied, rounded
+from steps.quantize.rounding import COVERED, copied, rounded
 from steps.scaling import ScaledRows
 
 layers = keras.layers
@@ -115,7 +115,12 @@ class FixedPointModel:
             # Models inside of the model may have layers of the same name, which go together.
             self.layers[layer.name] = self.layers.get(layer.name, 0) + _weight_count(layer)
         self._float_weights = sum(
-            _weight_count(layer) for layer, _ in copy.layers if type(layer) in NOT_COVERED
+            _weight_count(inner)
+            for layer, _ in copy.layers
+            if type(layer) not in COVERED
+            # Layers inside of others, such as those of attention and wrappers, stay what they are.
+            for inner in layer._flatten_layers()
+            if type(inner) in (*COVERED, *NOT_COVERED)
         )
         self.traces = 0
 
@@ -199,8 +204,9 @@ def fixed_point_model(classifier: keras.Model, widths: FixedPoint) -> FixedPoint
 
 
 def _weight_count(layer: keras.Layer) -> int:
-    """Numbers in the kernels of a layer."""
-    return sum(int(np.prod(weight.shape)) for weight in layer.weights if len(weight.shape) > 1)
+    """Numbers in the kernels of a layer; the biases of attention have two axes as well."""
+    kernels = [each for each in layer.weights if len(each.shape) > 1 and each.name != "bias"]
+    return sum(int(np.prod(kernel.shape)) for kernel in kernels)
 
 
 def _refuse_inexact(layer: keras.Layer, widths: FixedPoint) -> None:

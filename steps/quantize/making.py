@@ -59,7 +59,7 @@ class Workshop:
         places = np.linspace(0, rows - 1, min(CALIBRATION_ROWS, rows)).round().astype(np.int64)
         return self.partition.scaled("train", self.dataset)[places]
 
-    def file(self, mode: str, float32: bytes) -> tuple[Variant, LiteRTModel]:
+    def file(self, mode: str, float32: bytes) -> Variant:
         """A variant that LiteRT runs, not timed yet.
 
         Args:
@@ -76,8 +76,8 @@ class Workshop:
             content = quantized(converted(tuned), "int8", self.calibration())
         elif mode != FLOAT32:
             content = quantized(float32, mode, self.calibration())
-        model, stored = LiteRTModel(content), self.stored(content)
-        validation, test = self._scores(model)
+        stored = self.stored(content)
+        validation, test = self._scores(LiteRTModel(content))
         return Variant(
             mode=mode,
             content=content,
@@ -89,12 +89,10 @@ class Workshop:
             simulated=False,
             uncovered=() if mode == FLOAT32 else stored.uncovered,
             fine_tuning=fine_tuning,
-        ), model
+        )
 
-    def emulation(
-        self, widths: FixedPoint, float32: StoredWeights | None
-    ) -> tuple[Variant, FixedPointModel]:
-        """A variant in fixed point, not timed yet.
+    def emulation(self, widths: FixedPoint, float32: StoredWeights | None) -> Variant:
+        """A variant in fixed point.
 
         Args:
             widths: of the numbers.
@@ -120,7 +118,7 @@ class Workshop:
             simulated=True,
             uncovered=model.uncovered,
             fine_tuning=fine_tuning,
-        ), model
+        )
 
     def stored(self, content: bytes) -> StoredWeights:
         """What a file stores, with the names of the classifier's layers."""
@@ -134,8 +132,6 @@ class Workshop:
     def _fine_tuned(
         self, scheme: Literal["int8"] | FixedPoint, epochs: int
     ) -> tuple[keras.Model, Measurement]:
-        if not len(self.partition.validation):
-            raise ValueError("fine-tuning keeps its best epoch by validation rows: there are none")
         return fine_tuned(
             self.classifier,
             self.dataset,
@@ -162,4 +158,4 @@ def _bit_operations(
 ) -> int | None:
     if float32 is None:
         return None
-    return fixed_bit_operations(float32.products, model.layers, widths)
+    return fixed_bit_operations(float32.products, model.layers, model.uncovered, widths)

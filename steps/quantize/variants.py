@@ -31,11 +31,11 @@ class Variant:
             None if there is none.
         bit_operations: multiply-adds of one row, each counted as often as the widths of its two
             numbers multiplied; None if not known.
-        simulated: whether it is emulated in floating point, so that its latency and joules are
-            those of the emulation and rank nothing.
+        simulated: whether it is emulated in floating point, so that there is no file, and neither
+            latency nor joules: those of an emulation would say nothing.
         uncovered: names of the layers with weights that stayed floating point.
         fine_tuning: what quantization-aware training took; None if there was none.
-        latency: of one call, by how many rows it takes; the turns are those of all variants.
+        latency: of one call, by how many rows it takes; the turns are those of all files.
         inference: joules of one row in a call of its own; None if not measured.
     """
 
@@ -59,6 +59,19 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """Which variant is for deployment.
+
+    Attributes:
+        variant: with a file; None where none of them is.
+        reason: in words.
+    """
+
+    variant: Variant | None
+    reason: str
+
+
+@dataclass(frozen=True)
 class Quantization:
     """The variants of a classifier beside the float32 one, all in the same runtime.
 
@@ -74,26 +87,42 @@ class Quantization:
 
     @property
     def chosen(self) -> Variant | None:
-        """The variant for deployment; None if there is none that is as accurate as it should be.
+        """The variant for deployment, if there is one; see `choice`."""
+        return self.choice.variant
+
+    @property
+    def choice(self) -> Choice:
+        """The variant for deployment, and why it is that one.
 
         Of those with a file whose validation accuracy is at most `TOLERANCE` below float32's, the
         one with the least gross joules per inference. Where not each of them has joules that
-        stand, the one with the lowest median latency of a single row.
+        stand, the one with the lowest median latency of a single row. Where a final training left
+        no validation rows to decide by, the only one with a file, unless there are several.
         """
-        able = [variant for variant in self.variants if self._is_accurate_enough(variant)]
+        files = [variant for variant in self.variants if not variant.simulated]
+        if self.float32 is None or not files:
+            return Choice(None, "there is no file")
+        if self.float32.validation is None:
+            if len(files) > 1:
+                return Choice(None, "there are no validation rows to decide by")
+            return Choice(files[0], "the only one; there are no validation rows to decide by")
+        able = [variant for variant in files if self._is_accurate_enough(variant)]
+        kept = f"more than {TOLERANCE} of float32's validation accuracy"
+        if not able:
+            return Choice(None, f"each loses {kept}")
         joules = {
             variant.mode: variant.inference.gross.median_j
             for variant in able
             if variant.inference is not None and variant.inference.rejected is None
         }
         if len(joules) == len(able):
-            return min(able, key=lambda variant: joules[variant.mode], default=None)
-        return min(able, key=lambda variant: variant.latency[1].median_ms)
+            thriftiest = min(able, key=lambda variant: joules[variant.mode])
+            return Choice(thriftiest, f"the least energy of those that do not lose {kept}")
+        fastest = min(able, key=lambda variant: variant.latency[1].median_ms)
+        return Choice(fastest, f"the least latency of those that do not lose {kept}")
 
     def _is_accurate_enough(self, variant: Variant) -> bool:
-        if variant.simulated or variant.validation is None:
-            return False
-        if self.float32 is None or self.float32.validation is None:
+        if variant.validation is None or self.float32 is None or self.float32.validation is None:
             return False
         lost = self.float32.validation.accuracy - variant.validation.accuracy
         # Of floats, 0.96 - 0.95 is a little more than 0.01.

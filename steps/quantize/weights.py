@@ -210,15 +210,25 @@ def _multiply_adds(result: Sequence[int], weights: Sequence[int]) -> int:
 
 
 def fixed_bit_operations(
-    products: Sequence[Product], covered: Collection[str], widths: FixedPoint
-) -> int:
+    products: Sequence[Product],
+    covered: Collection[str],
+    uncovered: Collection[str],
+    widths: FixedPoint,
+) -> int | None:
     """As `StoredWeights.bit_operations`, of the same products in fixed point.
 
     Args:
         products: of the float32 file.
-        covered: names of the layers that are in fixed point; the others stay as they are.
-        widths: of those.
+        covered: names of the layers that are in fixed point.
+        uncovered: names of those that stay as they are.
+        widths: of the numbers of the covered ones.
+
+    Returns:
+        None where a product is of none of them: the converter gives a kernel that is used several
+        times a name of its own.
     """
+    if not all(each.layer in covered or each.layer in uncovered for each in products):
+        return None
     fixed = widths.data_width * widths.weight_width
     return sum(
         each.multiply_adds * (fixed if each.layer in covered else each.data_bits * each.weight_bits)

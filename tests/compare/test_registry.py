@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from pipeline import tracking
-from pipeline.tracking.model import log_model
 from pipeline.tracking.registry import register, registry_name
 from steps.configuration import Configuration
 from steps.preprocess import Dataset
@@ -39,7 +38,7 @@ def run_with_model(experiment="green", models=1):
             model = with_scaler(classifier, scaler, DATASET)
             # Built from one seed, they would all be the same.
             model.set_weights([w + np.random.default_rng().normal() for w in model.get_weights()])
-            log_model(log.run_id, model, DATASET)
+            log.keep_model(model, DATASET)
     return log.run_id, np.asarray(model(FEATURES.astype(np.float32)))
 
 
@@ -82,12 +81,12 @@ def test_a_winner_that_wins_again_gets_the_alias_back(store):
 def test_a_run_that_was_trained_again_is_served_as_it_is_now(store):
     run_id, _ = run_with_model()
     register("green", run_id, "")
-    with tracking.RunLog(run_id):
+    with tracking.RunLog(run_id) as log:
         from steps.train.model import build_classifier, with_scaler
 
         classifier = build_classifier(Configuration(hidden="4", seed=9), DATASET)
         model = with_scaler(classifier, learn_scaler("none", FEATURES), DATASET)
-        log_model(run_id, model, DATASET)
+        log.keep_model(model, DATASET)
     registered = register("green", run_id, "")
     assert (registered.version, registered.is_new) == (2, True)
     expected = np.asarray(model(FEATURES.astype(np.float32)))

@@ -7,7 +7,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline import tracking
-from pipeline.tracking.model import log_model
 from steps.configuration import Configuration
 from steps.preprocess import Column, Dataset
 from steps.scaling import learn_scaler
@@ -60,7 +59,7 @@ def kept(dataset: Dataset, **tags: str) -> tuple[str, Any]:
     """Id of a new run that keeps such a model, and the model."""
     model = model_of(dataset)
     with tracking.RunLog.start(tracking.open_experiment("green"), Configuration()) as log:
-        log_model(log.run_id, model, dataset)
+        log.keep_model(model, dataset)
         log.tag(tags)
     return log.run_id, model
 

@@ -105,7 +105,9 @@ def test_five_steps_one_by_one_give_what_run_gives_with_equal_weights(store, gre
     import mlflow
 
     options = (*FAST, "--target-accuracy", "0.9", "--quantization", "int8")
-    assert greenest("run", *options, "--country", "FRA")[0] == 0
+    # Whether joules of inference stand is chance on a busy machine, and they are metrics, too.
+    unmeasured = ("--inference-window", "0")
+    assert greenest("run", *options, *unmeasured, "--country", "FRA")[0] == 0
     (whole,) = all_runs(store)
     assert greenest("preprocess", *options)[0] == 0
     (single,) = [run for run in all_runs(store) if run.info.run_id != whole.info.run_id]
@@ -113,7 +115,7 @@ def test_five_steps_one_by_one_give_what_run_gives_with_equal_weights(store, gre
     assert greenest("partition", "--run-id", run_id)[0] == 0
     assert greenest("train", "--run-id", run_id, "--country", "FRA")[0] == 0
     assert greenest("evaluate", "--run-id", run_id)[0] == 0
-    assert greenest("quantize", "--run-id", run_id)[0] == 0
+    assert greenest("quantize", "--run-id", run_id, *unmeasured)[0] == 0
 
     whole, single = (store.get_run(run.info.run_id) for run in (whole, single))
     assert set(whole.data.metrics) == set(single.data.metrics)

@@ -8,7 +8,6 @@ import pytest
 from kept_models import frame, images, model_of, table
 
 from pipeline import tracking
-from pipeline.tracking.model import log_quantized_model
 from steps.configuration import Configuration
 from steps.quantize.convert import converted
 from steps.scaling import learn_scaler
@@ -21,7 +20,7 @@ def kept(dataset):
     content = converted(model.get_layer(CLASSIFIER))
     scaler = learn_scaler("standardization", dataset.features.reshape(-1, *dataset.scaled_shape))
     with tracking.RunLog.start(tracking.open_experiment("green"), Configuration()) as log:
-        log_quantized_model(log.run_id, content, scaler, dataset)
+        log.keep_quantized_model(content, scaler, dataset)
     return mlflow.pyfunc.load_model(f"runs:/{log.run_id}/quantized_model"), model
 
 

@@ -138,7 +138,8 @@ def test_the_scores_are_told_only_where_there_are_some():
 
 def test_what_the_flops_do_not_count_is_named():
     counted = {**SPENT, **TESTED, "flops": 38204}
-    assert "38,204 floating-point operations." in note_of(counted)
+    whole = note_of(counted, {"outcome": "REACHED", **CARBON})
+    assert "38,204 floating-point operations." in whole
     partly = note_of(counted, {"outcome": "REACHED", **CARBON, "flops.uncounted": "lstm"})
     assert "not counting `lstm`" in partly
 
@@ -148,34 +149,86 @@ VARIANTS = {
     "float32/latency_ms": 0.0021,
     "float32/latency_low_ms": 0.002,
     "float32/latency_high_ms": 0.0025,
+    "float32/energy_per_inference_j": 0.0000301,
+    "float32/energy_per_inference_low_j": 0.00003,
+    "float32/energy_per_inference_high_j": 0.0000302,
     "int8/test_accuracy": 0.9583,
     "int8/model_size_bytes": 20008.0,
     "int8/average_bitwidth": 8.0,
+    "int8/latency_ms": 1.4,
+    "int8/latency_low_ms": 1.25,
+    "int8/latency_high_ms": 2.0,
     "int8/speed_up": 1.5,
     "int8/speed_up_low": 1.4,
     "int8/speed_up_high": 1.6,
+    "int8/batch256_speed_up": 7.61,
+    "int8/batch256_speed_up_low": 7.0,
+    "int8/batch256_speed_up_high": 8.0,
+    "int8/energy_per_inference_j": 0.5,
+    "int8/energy_per_inference_low_j": 0.5,
+    "int8/energy_per_inference_high_j": 0.5,
     "fixed:8.4_4.2/test_accuracy": 0.8,
+    "dynamic/test_accuracy": 0.1,
 }
 OF_VARIANTS = {
     "outcome": "REACHED",
     **CARBON,
+    "quantized.modes": "float32, int8, fixed:8.4/4.2",
     "quantized.mode": "int8",
+    "quantized.chosen": "int8: the least latency",
     "quantized.simulated": "fixed:8.4/4.2",
     "inference.rejected": "int8: its 5 windows differ by 13.5%, allowed are 5%",
+    "inference.energy.cpu": "measured (RAPL)",
 }
 
 
+def table_of(metrics: dict[str, float], tags: dict[str, str]) -> list[str]:
+    rows = note_of({**SPENT, **TESTED, **metrics}, tags).splitlines()
+    (first,) = (place for place, row in enumerate(rows) if row.startswith("| model |"))
+    return rows[first + 2 : rows.index("", first)]
+
+
 def test_each_model_stands_beside_float32_and_what_was_not_measured_is_a_dash():
-    rows = note_of({**SPENT, **TESTED, **VARIANTS}, OF_VARIANTS).splitlines()
-    assert "| float32 | - | 0.9597 | - | - | 0.0021 ms (0.002 to 0.0025) | - | - |" in rows
-    assert "| **int8** | - | 0.9583 | 20008 bytes | 8 | - | 1.5 x (1.4 to 1.6) | - |" in rows
-    assert "| fixed:8.4_4.2 | - | 0.8000 | - | - | - | - | - |" in rows
+    assert table_of(VARIANTS, OF_VARIANTS) == [
+        "| float32 | - | 0.9597 | - | - | 2.1 µs (2 to 2.5) | - | - | 30.1 µJ (30 to 30.2) |",
+        "| **int8** | - | 0.9583 | 20008 bytes | 8 | 1.4 ms (1.25 to 2) | 1.5 x (1.4 to 1.6) "
+        "| 7.61 x (7 to 8) | rejected |",
+        "| fixed:8.4/4.2 | - | 0.8000 | - | - | - | - | - | - |",
+    ]
+
+
+def test_joules_that_only_an_earlier_call_of_the_step_measured_are_left_out():
+    unmeasured = {name: tag for name, tag in OF_VARIANTS.items() if "inference." not in name}
+    assert all(row.endswith("| - |") for row in table_of(VARIANTS, unmeasured))
+
+
+def test_no_model_is_shown_as_chosen_where_none_was():
+    tags = {**OF_VARIANTS, "quantized.chosen": "none: each loses more"}
+    assert "**" not in "".join(table_of(VARIANTS, tags))
+    assert "For deployment: `none: each loses more`." in note_of({**SPENT, **TESTED}, tags)
 
 
 def test_rejected_energy_and_emulation_are_told():
     text = note_of({**SPENT, **TESTED, **VARIANTS}, OF_VARIANTS)
     assert "Energy that stands for nothing: `int8: its 5 windows differ" in text
-    assert "Emulated, so that speed and energy mean nothing: `fixed:8.4/4.2`" in text
+    assert "Emulated, so that it has neither speed nor energy: `fixed:8.4/4.2`" in text
+
+
+def test_where_no_model_could_be_made_the_reason_is_told():
+    tags = {"outcome": "REACHED", **CARBON, "quantized.refused": "float32, int8: no such thing"}
+    text = note_of({**SPENT, **TESTED}, tags)
+    assert "Could not be made: `float32, int8: no such thing`." in text
+
+
+def test_fine_tuning_is_told_as_a_part_of_the_cost_or_as_none():
+    took = {"qat_time_s": 0.5, "qat_energy_j": 12.0, "int8/qat_time_s": 0.5}
+    metrics = {**SPENT, **TESTED, **VARIANTS, **took}
+    part = note_of(metrics, {**OF_VARIANTS, "fine_tuned": "int8"})
+    assert ", 0.5 s and 12 J of that for quantization-aware fine-tuning." in part
+    assert "Fine-tuned: `int8 (0.5 s)`." in part
+    none = note_of(metrics, OF_VARIANTS)
+    assert "for quantization-aware" not in none
+    assert "Fine-tuned: `int8 (0.5 s); no part of what the run has cost" in none
 
 
 MARKDOWN = ("# title", "a*b*c", "<img src=x>", "[a](b)", "a_b_c", "![x](y)", "a|b", "`code`")

@@ -1,13 +1,7 @@
 """A kept model takes rows as the user has them and answers as Keras does, whoever asks it."""
 
 import ast
-import json
-import os
-import signal
-import socket
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from dataclasses import replace
@@ -20,14 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kept_models import NAN, frame, images, kept, probabilities, table
+from served_models import ask, wait_for
 
 from pipeline import serving
 from pipeline.serving import Classifier, Interface, load_classifier
 from pipeline.tracking.model import kept_model
 from steps.preprocess import Column
-
-BIN = Path(sys.executable).parent
-SECONDS_TO_START = 120
 
 
 def served(run_id):
@@ -100,7 +92,7 @@ def test_the_file_that_serves_imports_nothing_that_is_not_installed_beside_a_mod
             else [alias.name for alias in getattr(node, "names", [])]
         )
     }
-    assert imported - set(sys.stdlib_module_names) == {"keras", "numpy", "pandas"}
+    assert imported - set(sys.stdlib_module_names) == {"ai_edge_litert", "keras", "numpy", "pandas"}
 
 
 class Echo:
@@ -208,59 +200,6 @@ def test_what_the_model_takes_comes_back_from_its_file_as_it_was(tmp_path):
 
         _interface(dataset).save(tmp_path)
         assert Interface.load(tmp_path) == _interface(dataset)
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-@pytest.fixture
-def serve(tmp_path):
-    """Starts `mlflow models serve` on a run; all of them end with the test."""
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    processes = []
-
-    def start(run_id):
-        port = free_port()
-        words = ("mlflow", "models", "serve", "-m", f"runs:/{run_id}/model", "-h", "127.0.0.1")
-        processes.append(
-            subprocess.Popen(
-                [*words, "-p", str(port), "--env-manager", "local"],
-                env=environment,
-                stdout=(log := (tmp_path / f"{port}.log").open("w")),
-                stderr=log,
-                start_new_session=True,
-            )
-        )
-        return f"http://127.0.0.1:{port}"
-
-    yield start
-    for process in processes:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
-
-
-def wait_for(server):
-    deadline = time.monotonic() + SECONDS_TO_START
-    while True:
-        try:
-            with urllib.request.urlopen(f"{server}/ping"):
-                return
-        except OSError:
-            assert time.monotonic() < deadline, "the server did not start"
-            time.sleep(0.2)
-
-
-def ask(server, question):
-    request = urllib.request.Request(
-        f"{server}/invocations",
-        json.dumps(question).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request) as answer:
-        return pd.DataFrame(json.load(answer)["predictions"])
 
 
 def test_mlflow_models_serve_answers_rows_and_images_as_keras_does(store, serve):

@@ -11,7 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 from energy import EnergyMeter
 from steps.configuration import Configuration
 from steps.evaluate import score
-from steps.partition import partition
+from steps.partition import for_final_training, partition
 from steps.preprocess import Dataset, preprocess
 from steps.quantization_modes import FixedPoint
 from steps.quantize import aware
@@ -181,6 +181,13 @@ def test_the_weights_are_those_after_the_best_epoch_not_the_last(monkeypatch):
     model = tuned(MLP, FEW_BITS, 4, with_wrong_training_labels())
     assert histories[0][0] > histories[0][3] + 0.3
     assert in_few_bits(model, "validation") == pytest.approx(histories[0][0], abs=0.004)
+
+
+def test_without_validation_rows_the_weights_are_those_of_the_last_epoch():
+    final = for_final_training(PARTS, DIGITS, "standardization")
+    dataset = with_wrong_training_labels()
+    model, _ = fine_tuned(classifier(MLP), dataset, final, MLP, METER, FEW_BITS, 2)
+    assert not same(model, classifier(MLP))
 
 
 def test_test_rows_decide_nothing():

@@ -83,11 +83,31 @@ def test_an_emulation_is_never_chosen_nor_are_its_joules_asked_for():
     assert chosen(emulated, thrifty, fast) == "int8"
 
 
-def test_nothing_is_chosen_without_a_baseline_or_validation_rows():
+def test_nothing_is_chosen_without_a_baseline():
     assert Quantization(None, (variant("int8"),), {"float32": "refused"}).chosen is None
-    assert chosen(variant("int8"), float32=variant("float32", validation=None)) is None
-    assert chosen(variant("int8", validation=None)) is None
     assert chosen() is None
+
+
+def test_without_validation_rows_only_a_single_file_leaves_nothing_to_decide():
+    float32, int8, int4 = (variant(mode, validation=None) for mode in ("float32", "int8", "int4"))
+    emulated = variant("fixed:8.4/4.2", validation=None, simulated=True)
+    assert chosen(emulated, int8, float32=float32) == "int8"
+    assert chosen(int4, int8, float32=float32) is None
+    assert chosen(emulated, float32=float32) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        ({}, "the least energy of those"),
+        ({"rejected": "its windows differ"}, "the least latency of those"),
+        ({"validation": 0.5}, "each loses more than 0.01 of float32's validation accuracy"),
+        ({"simulated": True, "joules": None}, "there is no file"),
+    ],
+)
+def test_the_choice_says_why(found, reason):
+    quantization = Quantization(variant("float32"), (variant("int8", **found),), {})
+    assert quantization.choice.reason.startswith(reason)
 
 
 def test_memory_density_is_32_bits_over_the_average_width():

@@ -189,6 +189,17 @@ def test_average_bitwidth_and_memory_density_of_a_mixed_model_are_those_computed
     assert emulated.memory_density == 32 / emulated.average_bitwidth
 
 
+def test_layers_inside_of_wrappers_and_attention_count_as_floating_point():
+    rows = keras.Input((5, 6))
+    values = layers.TimeDistributed(layers.Dense(4), name="steps")(rows)  # 6 * 4 = 24 weights
+    # Four kernels of 4 * 2 * 3 = 24 weights.
+    values = layers.MultiHeadAttention(2, 3, name="attention")(values, values)
+    told = layers.Dense(3, name="last")(layers.Flatten()(values))  # 5 * 4 * 3 = 60 weights
+    emulated = fixed_point_model(keras.Model(rows, told), FixedPoint(8, 4, 8, 4))
+    assert emulated.uncovered == ("steps", "attention")
+    assert emulated.average_bitwidth == ((24 + 4 * 24) * 32 + 60 * 8) / (24 + 4 * 24 + 60)
+
+
 def test_a_model_without_dense_and_convolution_layers_has_no_average_bitwidth():
     rows = keras.Input((4,))
     emulated = fixed_point_model(keras.Model(rows, layers.Softmax()(rows)), GRID[0])

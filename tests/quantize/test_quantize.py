@@ -126,8 +126,9 @@ def test_an_emulation_has_widths_and_bit_operations_but_no_file(everything):
     assert of(everything, "int8").bit_operations == (64 * 64 + 64 * 10) * 8 * 8
 
 
-def test_each_variant_has_latencies_of_the_same_turns(everything):
-    for variant in (everything.float32, *everything.variants):
+def test_each_file_has_latencies_of_the_same_turns_and_an_emulation_has_none(everything):
+    assert of(everything, FIXED).latency == {}
+    for variant in (of(everything, mode) for mode in FILES):
         assert set(variant.latency) == set(BATCHES) == {1, 256}
         for batch, latency in variant.latency.items():
             assert 0 < latency.low_ms <= latency.median_ms <= latency.high_ms
@@ -216,10 +217,15 @@ def test_rows_of_another_shape_than_the_model_takes_are_refused_with_both(model)
         quantization_of(model, "int8", iris, parts)
 
 
-def test_without_validation_rows_nothing_is_scored_on_them_fine_tuned_or_chosen(model):
+def test_without_validation_rows_nothing_is_scored_on_them_and_fine_tuning_has_its_last_epoch(
+    model,
+):
     final = for_final_training(PARTS, DIGITS, "standardization")
-    done = quantization_of(model, "dynamic,qat_int8", parts=final)
+    done = quantization_of(model, "qat_int8", parts=final, qat_epochs="1")
+    assert done.refused == {}
     assert done.float32.validation is None
-    assert [variant.mode for variant in done.variants] == ["dynamic"]
-    assert "validation rows" in done.refused["qat_int8"]
-    assert done.chosen is None
+    (tuned,) = done.variants
+    assert tuned.validation is None
+    assert tuned.fine_tuning.duration_s > 0
+    assert tuned.test.accuracy > 0.9
+    assert done.chosen is tuned

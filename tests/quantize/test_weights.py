@@ -92,7 +92,13 @@ def test_bit_operations_of_a_mixed_file_count_each_layer_by_its_own_widths(store
 def test_bit_operations_in_fixed_point_are_of_the_layers_that_are_covered(stored):
     products, widths = stored["float32"].products, FixedPoint(8, 4, 6, 2)
     by_hand = (CONVOLUTION[1] + DENSE[1]) * 8 * 6 + DEPTHWISE[1] * 32 * 32
-    assert fixed_bit_operations(products, {"convolution", "dense"}, widths) == by_hand
+    covered, uncovered = {"convolution", "dense"}, {"depthwise"}
+    assert fixed_bit_operations(products, covered, uncovered, widths) == by_hand
+
+
+def test_bit_operations_in_fixed_point_are_not_known_where_a_product_is_of_no_known_layer(stored):
+    products, widths = stored["float32"].products, FixedPoint(8, 4, 6, 2)
+    assert fixed_bit_operations(products, {"convolution", "dense"}, (), widths) is None
 
 
 def test_the_size_is_that_of_weights_and_biases_and_of_nothing_else(stored):

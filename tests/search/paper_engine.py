@@ -8,11 +8,12 @@ import mlflow
 from pipeline import tracking
 from pipeline.metering import Metering
 from pipeline.search.engines import Ended
-from pipeline.search.job import MACHINE, Job
-from pipeline.search.objective import objective
+from pipeline.search.goal import goal
+from pipeline.search.job import Job
 from pipeline.search.parallel import ParallelSearch
 from pipeline.search.plan import Limits, Plan
 from pipeline.search.space import Space
+from pipeline.tags import MACHINE
 from pipeline.tracking.search_log import SearchLog
 from steps import configuration as configurations
 
@@ -92,7 +93,7 @@ class Bench:
             "sampler": "grid",
             "pruning": "cap",
             "slack": 1.2,
-            "objective": objective("energy"),
+            "goal": goal("energy"),
             "limits": Limits(None, None, None, None),
             "repeats": 1,
             "confirm_top": 0,

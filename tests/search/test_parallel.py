@@ -12,7 +12,7 @@ from paper_engine import Bench, PaperEngine, cost_j
 
 from pipeline.search.engines import require_own_energy
 from pipeline.search.job import envelope_of
-from pipeline.search.objective import objective
+from pipeline.search.objective import OBJECTIVES
 from pipeline.search.parallel import RESTARTS, UnderWay
 from pipeline.search.plan import Limits
 from pipeline.search.pruning import Cap, Unpruned
@@ -83,7 +83,7 @@ def test_worker_learns_the_best_cost_at_its_start_and_finds_later_ones_in_the_pa
 
 def test_training_is_given_up_when_another_machine_finds_a_better_one_meanwhile():
     shared = SimpleNamespace(cost=math.inf)
-    judge = Judge(Cap(1.2), objective("time"), SimpleNamespace(), 3, shared)
+    judge = Judge(Cap(1.2), OBJECTIVES["time"], SimpleNamespace(), 3, shared)
     progress = SimpleNamespace(epoch=1, spent_s=10.0, before_s=1.0, val_accuracy=0.5, streak=0)
     assert not judge(progress)
     shared.cost = 8.0

@@ -133,6 +133,31 @@ def test_halving_looks_once_at_each_rung_of_each_training():
     assert sorted(rule._seen[0.25]) == [0.8, 0.8, 0.9]
 
 
+def test_halving_tells_a_training_from_the_one_before_wherever_it_is_first_asked():
+    rule = Halving(Cap(slack=10.0, best=8.0))
+    for accuracy in (0.5, 0.4):
+        told = [
+            rule.gives_up(Standing(epochs * 2.0, 0.0, epochs, accuracy, 9)) for epochs in (2, 3)
+        ]
+        assert rule.rungs == {0.25: accuracy, 0.5: accuracy}
+    assert told[0] == "" and rule._seen == {0.25: [0.5, 0.4], 0.5: [0.5, 0.4]}
+
+
+def test_halving_decides_the_same_by_the_rungs_that_were_kept():
+    accuracies = (0.5, 0.4, 0.6, 0.3, 0.7, 0.35)
+    undisturbed, rungs = Halving(Cap(slack=10.0, best=8.0)), []
+    for accuracy in accuracies[:4]:
+        train(undisturbed, [accuracy] * 3, per_epoch=1.0)
+        rungs.append(dict(undisturbed.rungs))
+    resumed = Halving(Cap(slack=10.0, best=8.0))
+    for kept in rungs:
+        resumed.remember(kept)
+    for accuracy in accuracies[4:]:
+        expected = train(undisturbed, [accuracy] * 3, per_epoch=1.0)
+        assert train(resumed, [accuracy] * 3, per_epoch=1.0) == expected
+    assert expected == ("halving", 2.0)
+
+
 def test_halving_holds_the_cap_as_well():
     rule = Halving(Cap(slack=1.0, best=2.0))
     assert train(rule, [0.5] * 9, per_epoch=1.0) == ("streak", 2.0)

@@ -1,64 +1,11 @@
 """A search as a user types it, on a real store and a machine on which only epochs cost."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-import epochs_as_energy
 import mlflow
 import pytest
-
-from pipeline.__main__ import cli
-from pipeline.search import loop
-from steps import train
-
-SPACE = """\
-purpose: "Of the test."
-parameters:
-  lr: [0.08, 0.05, 1e-6]
-  batch_size: [16, 32]
-"""
-KILLS = os.environ.get("GREENEST_KILLS", "3")
-"""Of the test that kills a search; twenty take two minutes."""
-
-TRAINED = ("--dataset", "iris", "--hidden", "8", "--max-epochs", "20", "--target-accuracy", "0.8")
-
-
-@pytest.fixture
-def search(store, monkeypatch, greenest, tmp_path):
-    """Type a search of the small space: exit code, standard output, error output."""
-    epochs_as_energy.install(monkeypatch.setattr)
-    space = tmp_path / "small.yaml"
-    space.write_text(SPACE)
-
-    def type_(*words: str) -> tuple[int, str, str]:
-        return greenest("search", "--space", str(space), *TRAINED, *words)
-
-    return type_
-
-
-def recorded(store):
-    """The parent runs, and the children by number."""
-    experiment = store.get_experiment_by_name("green")
-    runs = store.search_runs([experiment.experiment_id]) if experiment else []
-    children = [run for run in runs if "search.number" in run.data.tags]
-    parents = [run for run in runs if "search.key" in run.data.tags]
-    assert len(children) + len(parents) == len(runs)
-    return parents, sorted(children, key=lambda run: int(run.data.tags["search.number"]))
-
-
-def trials(children):
-    return [run for run in children if run.data.tags["search.role"] == "trial"]
-
-
-def seeds_by_configuration(children):
-    seeds = {}
-    for run in children:
-        seeds.setdefault(run.data.tags["config_id"], []).append(run.data.params["seed"])
-    return seeds
+from searches import failing, recorded, seeds_by_configuration, trials
 
 
 @pytest.mark.parametrize(
@@ -81,6 +28,20 @@ def seeds_by_configuration(children):
         (("--space", "nowhere.yaml"), "--space nowhere.yaml:"),
         (("--space", ""), "--space: is needed"),
         (("--dataset", "csv:nowhere.csv"), "--dataset csv:nowhere.csv"),
+        (("--objective", "energy,test_accuracy"), "--objective energy,test_accuracy: test_acc"),
+        (
+            ("--objective", "energy,val_accuracy", "--pruning", "cap"),
+            "--pruning cap: only a cost that grows tells early what cannot win",
+        ),
+        (
+            ("--objective", "energy,latency"),
+            "--objective energy,latency: latency_ms comes from the quantize step: give --quant",
+        ),
+        (
+            ("--objective", "val_accuracy:1,quantized_energy_per_inference:-1"),
+            "--objective val_accuracy:1,quantized_energy_per_inference:-1: quantized_energy_per_"
+            "inference_j is not measured in a search",
+        ),
     ],
 )
 def test_a_bad_option_is_one_line_and_leaves_no_run(search, store, words, told):
@@ -88,18 +49,6 @@ def test_a_bad_option_is_one_line_and_leaves_no_run(search, store, words, told):
     assert code == 2
     assert err.startswith(f"Error: {told}") and err.count("\n") == 1
     assert out == ""
-    assert recorded(store) == ([], [])
-
-
-@pytest.mark.parametrize("words", [("--budget-g", "5"), ("--objective", "emissions")])
-def test_grams_of_an_unknown_carbon_intensity_are_refused(search, store, monkeypatch, words):
-    from energy.carbon import UNKNOWN_CARBON
-    from pipeline.search import command
-
-    command.machine_meter(None).carbon = UNKNOWN_CARBON
-    code, _, err = search(*words)
-    assert code == 2
-    assert f"{words[0]} {words[1]}: no carbon intensity is known here" in err
     assert recorded(store) == ([], [])
 
 
@@ -207,141 +156,21 @@ def test_the_time_limit_ends_a_search(search, store):
     assert parent.info.status == "FINISHED"
 
 
-def interrupt_after(monkeypatch, trainings: int) -> None:
-    """Ctrl-C in the middle of the training that comes after so many."""
-    one, count = loop.Search._one, iter(range(trainings + 1))
-    epoch_end = train.EpochRecorder.on_epoch_end
-
-    def counted(self, *given):
-        if next(count, None) == trainings:
-
-            def interrupted(self, epoch, logs=None):
-                epoch_end(self, epoch, logs)
-                raise KeyboardInterrupt
-
-            monkeypatch.setattr(train.EpochRecorder, "on_epoch_end", interrupted)
-        one(self, *given)
-
-    monkeypatch.setattr(loop.Search, "_one", counted)
-
-
-def record_of(children):
-    ended = [run for run in children if run.info.status == "FINISHED"]
-    return [
-        (
-            *(run.data.tags.get(f"search.{name}") for name in ("number", "role", "given_up_by")),
-            *(run.data.tags[name] for name in ("config_id", "outcome")),
-            run.data.params["seed"],
-            run.data.metrics["energy_spent_j"],
-        )
-        for run in ended
-    ]
-
-
-LIMITS = ("--trials", "4", "--repeats", "2", "--confirm-top", "2")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, empty_database):
-    """Winner and record of a search that nobody interrupted."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        epochs_as_energy.install(patch.setattr)
-        mlflow.set_tracking_uri(f"sqlite:///{shutil.copy(empty_database, folder)}")
-        Path("small.yaml").write_text(SPACE)
-        words = ["search", "--space", "small.yaml", *TRAINED, *LIMITS]
-        cli.main(words, standalone_mode=False)
-        (parent,), children = recorded(mlflow.MlflowClient())
-        mlflow.set_tracking_uri(None)
-    return parent.data.tags["search.greenest"], record_of(children)
-
-
-@pytest.mark.parametrize("trainings", [0, 2, 4])
-def test_after_ctrl_c_the_search_is_taken_up_where_it_stood(undisturbed, search, store, trainings):
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_after(patch, trainings)
-        code, _, err = search(*LIMITS)
-    (parent,), children = recorded(store)
-    assert code == 130
-    assert f"--resume goes on with search {parent.info.run_id}\n" in err
-    assert err.endswith("\nError: interrupted\n") and "Traceback" not in err
-    assert parent.info.status == "KILLED"
-    assert parent.data.tags["failure"] == "interrupted by the user"
-    assert [run.info.status for run in children].count("KILLED") == 1
-    assert record_of(children) == undisturbed[1][:trainings]
-
-    assert search(*LIMITS, "--resume")[0] == 0
-    (resumed,), children = recorded(store)
-    assert resumed.info.run_id == parent.info.run_id
-    assert resumed.info.status == "FINISHED"
-    assert "failure" not in resumed.data.tags
-    assert (resumed.data.tags["search.greenest"], record_of(children)) == undisturbed
-    spent = sum(run.data.metrics["energy_spent_j"] for run in children)
-    assert resumed.data.metrics["search_energy_j"] == spent
-
-
-def test_however_often_it_is_killed_the_record_is_that_of_an_undisturbed_search(
-    undisturbed, store, project, tmp_path
+@pytest.mark.parametrize("space", ["learning_rate", "batch_size"])
+def test_the_spaces_of_one_hyperparameter_are_trained_through_by_grid(
+    search, store, project, space
 ):
-    Path("small.yaml").write_text(SPACE)
-    program = Path(__file__).parent / "kill_and_resume.py"
-    done = subprocess.run(
-        [
-            *(sys.executable, str(program), KILLS, "0"),
-            *("search", "--space", "small.yaml", *TRAINED, *LIMITS),
-        ],
-        env={**os.environ, "PYTHONPATH": str(project)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (parent,), children = recorded(store)
-    assert parent.info.status == "FINISHED"
-    assert {run.info.status for run in children} <= {"FINISHED", "KILLED"}
-    assert (parent.data.tags["search.greenest"], record_of(children)) == undisturbed
-
-
-def test_a_search_that_is_finished_goes_on_only_as_far_as_the_limits_allow(search, store):
-    words = ("--repeats", "1", "--confirm-top", "0")
-    search("--trials", "2", *words)
-    before = recorded(store)[1]
-    assert search("--trials", "2", *words, "--resume")[0] == 0
-    assert [run.info.run_id for run in recorded(store)[1]] == [run.info.run_id for run in before]
-    assert search("--trials", "3", *words, "--resume")[0] == 0
-    (parent,), after = recorded(store)
-    assert parent.info.status == "FINISHED"
-    assert [run.info.run_id for run in after[:2]] == [run.info.run_id for run in before]
-    assert len(after) == 3
-
-
-def test_a_search_that_is_at_work_is_not_taken_up_by_another_command(search, store, monkeypatch):
-    told = []
-    one = loop.Search._one
-
-    def meanwhile(self, *given):
-        from pipeline.tracking.search_log import SearchLog
-
-        experiment = store.get_experiment_by_name("green").experiment_id
-        with pytest.raises(ValueError, match="is still at work") as refusal:
-            SearchLog.resume(experiment, self.plan.key)
-        told.append(str(refusal.value))
-        one(self, *given)
-
-    monkeypatch.setattr(loop.Search, "_one", meanwhile)
-    assert search("--trials", "1", "--repeats", "1")[0] == 0
-    assert len(told) == 1
-
-
-def failing(monkeypatch, error, times: int) -> None:
-    good, left = train.train, iter(range(times))
-
-    def broken(*given, **named):
-        if next(left, None) is not None:
-            raise error
-        return good(*given, **named)
-
-    monkeypatch.setattr(train, "train", broken)
+    words = ("--sampler", "grid", "--max-epochs", "1", "--repeats", "1")
+    code, _, err = search("--space", str(project / "spaces" / f"{space}.yaml"), *words)
+    assert code == 0, err
+    _, children = recorded(store)
+    name = "lr" if space == "learning_rate" else "batch_size"
+    trained = sorted(float(run.data.params[name]) for run in children)
+    values = {
+        "lr": [1e-4, 1e-3, 1e-2, 1e-1],
+        "batch_size": [64, 128, 256, 512, 1024, 2048, 4096, 8192],
+    }[name]
+    assert trained == values
 
 
 def test_a_training_that_fails_does_not_stop_the_search(search, store, monkeypatch):
@@ -366,21 +195,6 @@ def test_when_the_first_five_fail_the_search_says_why_and_stops(search, store, m
     (parent,), children = recorded(store)
     assert parent.info.status == "FAILED"
     assert len(children) == 5
-
-
-def test_what_the_store_broke_off_is_trained_again_on_resume(
-    undisturbed, search, store, monkeypatch
-):
-    with pytest.MonkeyPatch.context() as patch:
-        failing(patch, OSError(28, "No space left on device"), times=1)
-        code, _, err = search(*LIMITS)
-    assert code == 1
-    assert "No space left on device" in err and "Traceback" not in err
-    (parent,), (child,) = recorded(store)
-    assert (parent.info.status, child.info.status) == ("FAILED", "KILLED")
-    assert search(*LIMITS, "--resume")[0] == 0
-    (parent,), children = recorded(store)
-    assert (parent.data.tags["search.greenest"], record_of(children)) == undisturbed
 
 
 @pytest.mark.parametrize("objective", ["emissions", "time"])

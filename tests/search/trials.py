@@ -13,18 +13,25 @@ from steps.outcome import Outcome
 MISSES = (Outcome.CAPPED, Outcome.BUDGET_EXHAUSTED, Outcome.DIVERGED, Outcome.FAILED)
 
 
-def trial_of(space: Space, number: int, point, outcome=Outcome.REACHED, spent=1.0) -> Trial:
+def trial_of(
+    space: Space, number: int, point, outcome=Outcome.REACHED, spent=1.0, figures=None
+) -> Trial:
     config_id = space.configuration(point, {}).config_id
-    return Trial(number, point, config_id, outcome, spent, 0.5)
+    return Trial(number, point, config_id, outcome, spent, 0.5, figures)
 
 
 def search_through(sampling: Sampling, trials: int) -> list[Trial]:
-    """A search whose trainings cost more from one to the next, every third one missing."""
+    """A search whose trainings cost less from one to the next, every third one missing.
+
+    Of a front, what they cost less is what they score less.
+    """
     done: list[Trial] = []
     while len(done) < trials and (point := sampling.ask(done)) is not None:
         number = len(done)
         outcome = Outcome.CAPPED if number % 3 == 2 else Outcome.REACHED
-        done.append(trial_of(sampling.space, number, point, outcome, 100.0 - number))
+        cost = 100.0 - number
+        figures = (cost, -cost, 1.0)[: sampling.figures] if outcome == Outcome.REACHED else None
+        done.append(trial_of(sampling.space, number, point, outcome, cost, figures))
     return done
 
 

@@ -1,0 +1,58 @@
+"""Eight processes write to one SQLite store at once."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+from extent import LONG, TALLY
+
+CROWD = 8
+PROGRAM = """
+import json, os, sys
+from pathlib import Path
+import kill_commands as commands
+
+started = []
+for seed in range({crowd}):
+    Path(str(seed)).mkdir()
+    os.chdir(str(seed))
+    words = commands.commands(seed, "")["run"]
+    started.append((seed, commands.begin([*words, "--max-epochs", "5"])))
+    os.chdir("..")
+codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for _, pid in started]
+said = [Path(str(seed), "said.txt").read_text() for seed, _ in started]
+print(json.dumps([codes, said]))
+"""
+
+
+def test_eight_processes_at_once_leave_eight_whole_runs(tmp_path, project, empty_database):
+    if not LONG:
+        # In the long form, they lay its tables at once, too.
+        shutil.copy(empty_database, tmp_path)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(crowd=CROWD)],
+        cwd=tmp_path,
+        env={
+            "PYTHONPATH": f"{project}:{Path(__file__).parent}",
+            "MLFLOW_TRACKING_URI": uri,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    codes, said = json.loads(done.stdout.splitlines()[-1])
+    assert codes == [0] * CROWD, said
+    assert not any("Traceback" in each for each in said)
+    client = mlflow.MlflowClient(uri)
+    runs = client.search_runs([client.get_experiment_by_name("killed").experiment_id])
+    TALLY["lost"] += CROWD - len(runs)
+    assert sorted(int(run.data.params["seed"]) for run in runs) == list(range(CROWD))
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    for run in runs:
+        history = client.get_metric_history(run.info.run_id, "val_loss")
+        assert [point.step for point in history] == [1, 2, 3, 4, 5]
