@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint lock clean
+.PHONY: run test trust lint lock clean
 
 run: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" mlflow run . --env-manager local -P lr=0.001 -P batch_size=128
 
 test: .venv/installed-dev lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+trust: .venv/installed-dev
+	TRUST=long $(BIN)/python -m pytest tests/trust
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check

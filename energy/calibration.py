@@ -141,9 +141,13 @@ def _parse_file(path: Path) -> PartCalibration:
                 for name, line in lines.items()
             }
         )
-    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+    except (
+        *(OSError, ValueError, yaml.YAMLError, RecursionError),
+        *(AttributeError, KeyError, TypeError),
+    ) as error:
+        told = " ".join(str(error).split())
         raise ValueError(
-            f"calibration {path}: must map gpu, cpu or ram to scale and offset_w ({error})"
+            f"calibration {path}: must map gpu, cpu or ram to scale and offset_w ({told})"
         ) from error
 
 
@@ -160,7 +164,7 @@ def read_readings(path: Path) -> list[Reading]:
                 Reading(**{name: float(row[name]) for name in names})
                 for row in csv.DictReader(file)
             ]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, csv.Error) as error:
             raise ValueError(
                 f"calibration readings {path}: must have numbers under {', '.join(names)} ({error})"
             ) from error

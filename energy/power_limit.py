@@ -102,7 +102,7 @@ def _put_back(devices: list[NvmlDevice], before: dict[str, float]) -> None:
 def _write(record: Path, before: dict[str, float]) -> None:
     record.parent.mkdir(parents=True, exist_ok=True)
     me = psutil.Process()
-    kept = {"pid": me.pid, "started_s": me.create_time(), "limits_w": before}
+    kept = {"pid": me.pid, "started_s": _started_s(me), "limits_w": before}
     # "x", and on the disk before the first limit changes: two starts cannot both take it, and
     # a kill at any later moment finds it whole.
     with record.open("x", encoding="utf-8") as file:
@@ -113,6 +113,11 @@ def _write(record: Path, before: dict[str, float]) -> None:
 
 def _is_running(pid: int, started_s: float) -> bool:
     try:
-        return abs(psutil.Process(pid).create_time() - started_s) < 1
+        return abs(_started_s(psutil.Process(pid)) - started_s) < 1
     except psutil.Error:
         return False
+
+
+def _started_s(process: psutil.Process) -> float:
+    """Since the machine's start: the time of day may be set meanwhile."""
+    return process.create_time() - psutil.boot_time()

@@ -50,7 +50,11 @@ def predict(run_id: str, inputs: Sequence[str], output: str) -> None:
 
     with kept_model(run_id) as folder:
         terminal.quiet_libraries()
-        classifier = load_classifier(folder)
+        try:
+            classifier = load_classifier(folder)
+        except Exception as error:
+            problem = f"its model is none that can be loaded safely: {one_line(error)}"
+            raise InputError("--run-id", run_id, problem) from None
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("input", "class", "probability"))

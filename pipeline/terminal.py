@@ -21,7 +21,7 @@ from pipeline.cache import JOURNALS, POWER_LIMIT_FILE
 from pipeline.journal import Journal
 from pipeline.units import energy_parts, flags_in_words, grams, joules, worth
 from steps.configuration import Configuration
-from steps.errors import InputError
+from steps.errors import InputError, printable
 from steps.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -75,7 +75,10 @@ def _tidy_up_after_the_killed() -> None:
     if POWER_LIMIT_FILE.exists():
         from energy.power_limit import restore_left_over
 
-        restore_left_over(POWER_LIMIT_FILE)
+        try:
+            restore_left_over(POWER_LIMIT_FILE)
+        except (ValueError, OSError) as error:
+            progress_console.print(str(error), markup=False, soft_wrap=True)
     if not any(JOURNALS.glob("*.jsonl")) or sys.argv[1:2] == ["sync"]:
         return
     from pipeline import tracking
@@ -102,7 +105,7 @@ def _project_run_aside() -> contextlib.AbstractContextManager[None]:
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    print("Error: " + " ".join(message.split()), file=sys.stderr)
+    print(f"Error: {printable(message)}", file=sys.stderr)
     sys.exit(code)
 
 

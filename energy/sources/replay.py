@@ -54,8 +54,11 @@ class Trace:
         Raises:
             ValueError: The file has no such columns, or a cell that is not a number.
         """
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+        except (UnicodeError, csv.Error) as error:
+            raise ValueError(f"power trace {path}: is no CSV file ({error})") from error
         if not rows or "time_s" not in rows[0]:
             raise ValueError(f"power trace {path}: needs a column time_s and at least two rows")
         try:

@@ -68,7 +68,7 @@ def _ranked(ranked: Ranked, metric: str) -> dict[str, Any]:
         "share_reached": ranked.share_reached,
         "ranked_by": vars(ranked.intervals[metric]),
         "energy_to_accuracy_j": energy and vars(energy),
-        "emissions_kg": mean_of(ranked, "emissions_kg"),
+        "emissions_to_accuracy_kg": mean_of(ranked, "emissions_to_accuracy_kg"),
         "time_to_accuracy_s": mean_of(ranked, "time_to_accuracy_s"),
         "epochs": mean_of(ranked, "epochs"),
         "test_accuracy": ranked.mean("test_accuracy"),

@@ -54,7 +54,7 @@ def _columns(comparison: Comparison) -> dict[str, Column]:
     differing = _differing_parameters(comparison.choice.ranking)
     usual = {
         "energy": _interval_of("energy_to_accuracy_j", joules),
-        "CO2e": _interval_of("emissions_kg", grams),
+        "CO2e": _interval_of("emissions_to_accuracy_kg", grams),
         "time": _interval_of("time_to_accuracy_s", seconds),
     }
     is_shown = objective.name in ("energy", "emissions", "time")

@@ -11,7 +11,13 @@ from pipeline.report.quantities import Number, Worth, name_of, number
 if TYPE_CHECKING:
     from pipeline.choice import Choice, Ranked
 
-BESIDE = ("energy_to_accuracy_j", "time_to_accuracy_s", "emissions_kg", "epochs", "test_accuracy")
+BESIDE = (
+    "energy_to_accuracy_j",
+    "time_to_accuracy_s",
+    "emissions_to_accuracy_kg",
+    "epochs",
+    "test_accuracy",
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ def _verdict(choice: "Choice", metric: str) -> str:
     if choice.tied_with is None:
         return "First, but nothing was repeated"
     if not choice.tied_with:
-        return "Greenest" if "energy" in metric or metric == "emissions_kg" else "First"
+        return "Greenest" if "energy" in metric or "emissions" in metric else "First"
     others = len(choice.tied_with)
     return f"First, tied with {others} {'other' if others == 1 else 'others'}"
 

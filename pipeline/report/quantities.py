@@ -26,7 +26,7 @@ NAMES = {
     "energy_per_epoch_j": "Energy per epoch",
     "time_to_accuracy_s": "Time",
     "time_per_epoch_s": "Time per epoch",
-    "emissions_kg": "CO2e",
+    "emissions_to_accuracy_kg": "CO2e",
     "epochs": "Epochs",
     "test_accuracy": "Test accuracy",
     "val_accuracy": "Validation accuracy",
@@ -117,7 +117,7 @@ def worth_of(metric: str, runs: Sequence["RecordedRun"]) -> Worth:
 
     Emissions rest on a carbon intensity from a table, and are never more than an estimate.
     """
-    if metric == "emissions_kg":
+    if metric == "emissions_to_accuracy_kg":
         energy = worth_of_energy(runs)
         return energy if energy is Worth.ABSENT else Worth.ESTIMATED
     if "energy" in metric and metric.endswith("_j"):

@@ -7,6 +7,8 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
+from steps.errors import printable
+
 V_co = TypeVar("V_co", covariant=True)
 
 UNREAD = frozenset({"mlflow.note.content"})
@@ -46,8 +48,11 @@ class Shared:
         self._places: dict[frozenset[str], dict[str, int]] = {}
 
     def text(self, text: str) -> str:
-        """The same text, kept once."""
-        return self._texts.setdefault(text, text)
+        """The same text, kept once, and such that it cannot steer a terminal."""
+        known = self._texts.get(text)
+        if known is None:
+            known = self._texts[text] = text if text.isprintable() else printable(text)
+        return known
 
     def texts(self, pairs: Iterable[tuple[str, str | None]]) -> Mapping[str, str]:
         """Parameters or tags of a run. A tag without a value is an empty one."""

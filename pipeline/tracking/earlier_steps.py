@@ -6,15 +6,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import mlflow
+from mlflow.artifacts import download_artifacts
 from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 
-from pipeline.tracking.paths import MODEL, PARTITION
+from pipeline.serving import KERAS_FILE
+from pipeline.tracking.paths import DATA, MODEL, PARTITION
 from pipeline.tracking.store import RecordedRun, ready_client, recorded
 from steps import configuration as configurations
 from steps.configuration import Configuration
-from steps.errors import InputError
+from steps.errors import InputError, one_line
 
 if TYPE_CHECKING:
     import keras
@@ -37,7 +38,7 @@ class EarlierSteps:
         try:
             run = self._client.get_run(run_id)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
             raise InputError("--run-id", run_id, "there is no such run") from None
         if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
@@ -86,20 +87,33 @@ class EarlierSteps:
         from steps.partition import Partition
 
         with self._artifacts(PARTITION, "partition") as folder:
-            return Partition.load(folder)
+            try:
+                return Partition.load(folder)
+            except (ValueError, KeyError, TypeError) as error:
+                problem = f"what its partition step left was changed since: {one_line(error)}"
+                raise InputError("--run-id", self.run_id, problem) from None
 
     def model(self) -> "keras.Model":
         """What the train step left.
 
+        It is Keras that reads the file, in its safe mode: MLflow's own loader imports whatever
+        module lies beside a model.
+
         Raises:
-            InputError: the train step is missing.
+            InputError: the train step is missing, or Keras does not load its model safely.
         """
-        try:
-            return mlflow.tensorflow.load_model(
-                f"runs:/{self.run_id}/{MODEL}", keras_model_kwargs={"safe_mode": True}
-            )
-        except MlflowException:
-            raise self._step_is_missing("train") from None
+        import keras
+
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                path = download_artifacts(f"runs:/{self.run_id}/{MODEL}", dst_path=folder)
+            except (MlflowException, OSError):
+                raise self._step_is_missing("train") from None
+            try:
+                return keras.saving.load_model(Path(path, DATA, KERAS_FILE), safe_mode=True)
+            except Exception as error:
+                problem = f"Keras does not load its model in safe mode: {one_line(error)}"
+                raise InputError("--run-id", self.run_id, problem) from None
 
     @contextmanager
     def _artifacts(self, path: str, step: str) -> Iterator[Path]:

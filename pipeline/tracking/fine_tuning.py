@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 FINE_TUNED = "fine_tuned"
 """Tag: variants whose fine-tuning is in the figures of the run. A new training takes it back."""
 
-TO_ACCURACY = {"time_to_accuracy_s": "time_spent_s", "energy_to_accuracy_j": "energy_spent_j"}
+TO_ACCURACY = {
+    "time_to_accuracy_s": "time_spent_s",
+    "energy_to_accuracy_j": "energy_spent_j",
+    "emissions_to_accuracy_kg": "emissions_kg",
+}
 """Figures whose part in fine-tuning is that of another one."""
 
 

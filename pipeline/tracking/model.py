@@ -19,7 +19,7 @@ from mlflow.types import Schema, TensorSpec
 from pipeline import serving
 from pipeline.serving import Interface
 from pipeline.tracking.earlier_steps import EarlierSteps
-from pipeline.tracking.paths import MODEL
+from pipeline.tracking.paths import DATA, MODEL
 from steps.errors import InputError
 from steps.outcome import Outcome
 
@@ -35,9 +35,6 @@ ARRAYS = ("npz:", "npy:")
 EXAMPLE_ROWS = 3
 EXAMPLE_NUMBERS = 1 << 13
 """At most, in the example of a row: MLflow writes it as text, twice."""
-
-DATA = "data"
-"""Where MLflow's TensorFlow flavor keeps the Keras model."""
 
 
 def save_model(folder: Path, model: "keras.Model", dataset: "Dataset") -> None:

@@ -93,7 +93,7 @@ def _of_json(run: Mapping[str, Any], shared: Shared) -> RecordedRun:
 
     return RecordedRun(
         run_id=info["run_id"],
-        name=info.get("run_name") or info["run_id"],
+        name=shared.text(info.get("run_name") or info["run_id"]),
         status=shared.text(info["status"]),
         started_at_ms=int(info.get("start_time", 0)),
         parameters=shared.texts(pairs("params")),
@@ -122,7 +122,7 @@ def _from_store(
 def _of_entity(run: Run, shared: Shared) -> RecordedRun:
     return RecordedRun(
         run_id=run.info.run_id,
-        name=run.info.run_name or run.info.run_id,
+        name=shared.text(run.info.run_name or run.info.run_id),
         status=shared.text(run.info.status),
         started_at_ms=run.info.start_time,
         parameters=shared.texts(run.data.params.items()),

@@ -51,12 +51,20 @@ def to_accuracy(training: "Training") -> dict[str, float | None]:
     """
     if training.outcome is not Outcome.REACHED:
         return {}
-    time_s, energy_j = training.measurement.duration_s, training.measurement.energy_j
+    measurement = training.measurement
+    time_s, energy_j = measurement.duration_s, measurement.energy_j
+    emissions_kg = measurement.emissions_kg
     if training.compilation_is_shared:
         time_s += training.compilation.time_s
         if energy_j is not None:
             energy_j += training.compilation.energy_j or 0.0
-    return {"time_to_accuracy_s": time_s, "energy_to_accuracy_j": energy_j}
+            if emissions_kg is not None and measurement.energy_j:
+                emissions_kg *= energy_j / measurement.energy_j
+    return {
+        "time_to_accuracy_s": time_s,
+        "energy_to_accuracy_j": energy_j,
+        "emissions_to_accuracy_kg": emissions_kg,
+    }
 
 
 def of_epoch(epoch: "Epoch") -> list[tuple[str, float, int, int]]:

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_DELIVERIES = 30.0
 """Of the curves of a long training, while it goes on."""
 
-TO_ACCURACY = ("time_to_accuracy_s", "energy_to_accuracy_j")
+TO_ACCURACY = ("time_to_accuracy_s", "energy_to_accuracy_j", "emissions_to_accuracy_kg")
 
 
 class RunLog(OpenRun):

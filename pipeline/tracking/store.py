@@ -11,7 +11,7 @@ from mlflow.entities import Experiment, LifecycleStage, Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import OperationalError
 
-from steps.errors import InputError, one_line
+from steps.errors import InputError, one_line, printable
 
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """Without it, MLflow's page takes the experiment for one about language models."""
@@ -86,16 +86,20 @@ def existing_experiment(name: str) -> str:
 
 
 def recorded(run: Run) -> RecordedRun:
-    """What Greenest reads of a run of MLflow's."""
+    """What Greenest reads of a run of MLflow's, whose texts cannot steer a terminal."""
     return RecordedRun(
         run_id=run.info.run_id,
-        name=run.info.run_name or run.info.run_id,
+        name=printable(run.info.run_name or run.info.run_id),
         status=run.info.status,
         started_at_ms=run.info.start_time,
-        parameters=run.data.params,
+        parameters={name: _shown(text) for name, text in run.data.params.items()},
         metrics=run.data.metrics,
-        tags=run.data.tags,
+        tags={name: _shown(text) for name, text in run.data.tags.items()},
     )
+
+
+def _shown(text: str) -> str:
+    return text if text.isprintable() else printable(text)
 
 
 def ready_client() -> MlflowClient:

@@ -85,7 +85,9 @@ def _with_their_rows(
     return [
         RecordedRun(
             run_id=head.run_uuid,
-            name=head.name or dict(tags[head.run_uuid]).get("mlflow.runName") or head.run_uuid,
+            name=shared.text(
+                head.name or dict(tags[head.run_uuid]).get("mlflow.runName") or head.run_uuid
+            ),
             status=shared.text(head.status),
             started_at_ms=head.start_time,
             parameters=shared.texts(parameters[head.run_uuid]),

@@ -32,7 +32,11 @@ def run_of(
         "emissions_kg": emissions_kg,
     }
     if outcome == "REACHED":
-        metrics |= {"time_to_accuracy_s": time_s, ENERGY: energy_j}
+        metrics |= {
+            "time_to_accuracy_s": time_s,
+            "emissions_to_accuracy_kg": emissions_kg,
+            ENERGY: energy_j,
+        }
     return RecordedRun(
         run_id=f"{configuration.config_id}-{seed}",
         name=configuration.run_name,

@@ -54,6 +54,10 @@ def test_emissions_are_energy_times_the_intensity_of_the_country(finished):
     intensity = float(run.tags["carbon.intensity_g_per_kwh"])
     expected = run.metrics["energy_spent_j"] / 3.6e6 * intensity / 1000
     assert run.metrics["emissions_kg"] == pytest.approx(expected, rel=1e-4)
+    to_target = run.metrics["emissions_to_accuracy_kg"]
+    assert to_target / run.metrics["emissions_kg"] == pytest.approx(
+        run.metrics["energy_to_accuracy_j"] / run.metrics["energy_spent_j"]
+    )
 
 
 def test_what_was_not_measured_has_no_metric_and_says_so(finished):

@@ -62,7 +62,11 @@ def run_of(
         "test_accuracy": 0.94 + 0.03 * math.cos(500 * lr + batch_size + seed) ** 2,
     }
     if outcome == "REACHED":
-        metrics |= {"time_to_accuracy_s": time_s, "energy_to_accuracy_j": energy_j}
+        metrics |= {
+            "time_to_accuracy_s": time_s,
+            "energy_to_accuracy_j": energy_j,
+            "emissions_to_accuracy_kg": metrics["emissions_kg"],
+        }
     return RecordedRun(
         run_id=f"{configuration.config_id}{seed:04d}",
         name=name or configuration.run_name,
