@@ -27,6 +27,7 @@ APPENDED = {
     "search": (*AT_ONCE, *FEW),
     "find-lr": ("--steps", "20", "--country", "FRA"),
     "quantize-grid": ("--repeats", "2"),
+    "compare": ("--target-accuracy", "0.05"),
 }
 """To the commands of a page: of an option that is given twice the last one counts."""
 

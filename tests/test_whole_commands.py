@@ -131,7 +131,8 @@ def started(copy, environment, *words):
         return [run for run in runs if "carbon.place" in run.data.tags]
 
     assert wait_until(running, 60), process.communicate()
-    time.sleep(3)
+    # Until an epoch is over: on a busy machine the first takes seconds.
+    time.sleep(10)
     return process, running()[0].info.run_id
 
 
