@@ -23,7 +23,9 @@ from mlflow.entities import (
     Param,
     RunTag,
 )
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, ErrorCode
 from mlflow.tracking.context.registry import resolve_tags
 
 from pipeline.journal import Letter
@@ -39,6 +41,9 @@ METRICS_PER_CALL = 900
 
 LETTER = "greenest.letter"
 """Tag of a model: the id of the letter that brought it."""
+
+WRITTEN_BY_ANOTHER = ErrorCode.Name(BAD_REQUEST)
+"""What MLflow makes of a database's unique constraint, among other things."""
 
 AT_WORK, FINISHED = "RUNNING", "FINISHED"
 
@@ -138,8 +143,15 @@ def _forget_tag(client: MlflowClient, run_id: str, letter: Letter) -> None:
 
 def _deliver_input(client: MlflowClient, run_id: str, letter: Letter) -> None:
     context = InputTag("mlflow.data.context", letter.content["context"])
-    dataset = Dataset(**letter.content["dataset"])
-    client.log_inputs(run_id, [DatasetInput(dataset, [context])])
+    inputs = [DatasetInput(Dataset(**letter.content["dataset"]), [context])]
+    try:
+        client.log_inputs(run_id, inputs)
+    except MlflowException as error:
+        if error.error_code != WRITTEN_BY_ANOTHER:
+            raise
+        # All runs share the dataset's row, which another process wrote between MLflow's look
+        # for it and its insert. Now it is found.
+        client.log_inputs(run_id, inputs)
 
 
 def _deliver_files(client: MlflowClient, run_id: str, letter: Letter) -> None:

@@ -8,6 +8,12 @@ from pathlib import Path
 
 import mlflow
 from extent import LONG, TALLY
+from mlflow.store.tracking.dbmodels.models import SqlDataset
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from pipeline.journal import Letter
+from pipeline.tracking import letters
 
 CROWD = 8
 PROGRAM = """
@@ -56,3 +62,27 @@ def test_eight_processes_at_once_leave_eight_whole_runs(tmp_path, project, empty
     for run in runs:
         history = client.get_metric_history(run.info.run_id, "val_loss")
         assert [point.step for point in history] == [1, 2, 3, 4, 5]
+
+
+def test_a_dataset_that_another_process_writes_a_moment_earlier_is_shared(store):
+    experiment = store.create_experiment("raced")
+    ours, theirs = (store.create_run(experiment).info.run_id for _ in range(2))
+    dataset = {"name": "iris", "digest": "1", "source_type": "local", "source": "{}"}
+    letter = Letter(1, letters.INPUT, {"context": "training", "dataset": dataset})
+    others = []
+
+    @event.listens_for(Session, "before_flush")
+    def another_is_faster(session, *_):
+        """MLflow has looked for the row, and is about to write it."""
+        if not others and any(isinstance(row, SqlDataset) for row in session.new):
+            others.append(theirs)
+            letters.deliver(mlflow.MlflowClient(), theirs, [letter])
+
+    try:
+        letters.deliver(store, ours, [letter])
+    finally:
+        event.remove(Session, "before_flush", another_is_faster)
+    assert others
+    for run_id in (ours, theirs):
+        (found,) = store.get_run(run_id).inputs.dataset_inputs
+        assert (found.dataset.name, found.dataset.digest) == ("iris", "1")
