@@ -15,6 +15,8 @@ WIDEST = 24
 
 WRITTEN = "fixed:DW.DF/WW.WF, such as fixed:8.4/4.2"
 
+_FORMAT = r"(\d{1,9})\.(\d{1,9})"
+
 
 @dataclass(frozen=True)
 class FixedPoint:
@@ -23,39 +25,65 @@ class FixedPoint:
     Attributes:
         data_width: bits of each input of a layer, sign included.
         data_fraction: how many of them are behind the point; more than there are is allowed.
-        weight_width: as `data_width`, of kernels and biases.
-        weight_fraction: as `data_fraction`, of kernels and biases.
+        weight_width: as `data_width`, of kernels.
+        weight_fraction: as `data_fraction`, of kernels.
+        bias_width: as `data_width`, of biases; None where they have the format of the kernels.
+        bias_fraction: likewise.
     """
 
     data_width: int
     data_fraction: int
     weight_width: int
     weight_fraction: int
+    bias_width: int | None = None
+    bias_fraction: int | None = None
 
     def __post_init__(self) -> None:
-        """Raises: ValueError if a number is out of range."""
-        widths = self.data_width, self.weight_width
-        fractions = self.data_fraction, self.weight_fraction
+        """Raises: ValueError if a number is out of range, or half a format of the bias is given."""
+        if (self.bias_width is None) != (self.bias_fraction is None):
+            raise ValueError(f"{self}: a bias needs both a width and a fraction")
+        if self.bias == self.weights:
+            # One spelling for one arithmetic, so that equal formats are equal.
+            object.__setattr__(self, "bias_width", None)
+            object.__setattr__(self, "bias_fraction", None)
+        widths, fractions = zip(self.data, self.weights, self.bias, strict=True)
         if not all(2 <= width <= WIDEST for width in widths):
             raise ValueError(f"{self}: widths must be 2 to {WIDEST}")
         if not all(0 <= fraction <= WIDEST for fraction in fractions):
             raise ValueError(f"{self}: fractions must be 0 to {WIDEST}")
 
+    @property
+    def data(self) -> tuple[int, int]:
+        """Width and fraction."""
+        return self.data_width, self.data_fraction
+
+    @property
+    def weights(self) -> tuple[int, int]:
+        """Width and fraction."""
+        return self.weight_width, self.weight_fraction
+
+    @property
+    def bias(self) -> tuple[int, int]:
+        """Width and fraction, that of the kernels where it has none of its own."""
+        if self.bias_width is None or self.bias_fraction is None:
+            return self.weights
+        return self.bias_width, self.bias_fraction
+
     def __str__(self) -> str:
-        data = f"{self.data_width}.{self.data_fraction}"
-        return f"fixed:{data}/{self.weight_width}.{self.weight_fraction}"
+        formats = [self.data, self.weights, *([] if self.bias == self.weights else [self.bias])]
+        return "fixed:" + "/".join(f"{width}.{fraction}" for width, fraction in formats)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From ``fixed:DW.DF/WW.WF``, such as ``fixed:8.4/4.2``.
+        """From ``fixed:DW.DF/WW.WF``, such as ``fixed:8.4/4.2``, or ``.../BW.BF`` with the bias's.
 
         Raises:
             ValueError: it is not written so, or a number is out of range.
         """
-        found = re.fullmatch(r"fixed:(\d{1,9})\.(\d{1,9})/(\d{1,9})\.(\d{1,9})", text, re.ASCII)
+        found = re.fullmatch(f"fixed:{_FORMAT}/{_FORMAT}(?:/{_FORMAT})?", text, re.ASCII)
         if found is None:
             raise ValueError(f"{text}: write {WRITTEN}")
-        return cls(*map(int, found.groups()))
+        return cls(*(int(bits) for bits in found.groups() if bits is not None))
 
 
 def modes(text: str) -> tuple[str | FixedPoint, ...]:

@@ -31,9 +31,8 @@ class Emulation:
             InputError: the space has layers that the model has not, or the other way round, or
                 formats of so many bits that the emulation would not be exact.
         """
-        space.check_layers(model.layers)
         self._model = model
-        self._layers = space.layers_of_groups(model.layers)
+        self._layers = space.layers_of_groups(model.kinds)
         for group, layers in zip(space.groups, self._layers, strict=True):
             for widths in group.choices:
                 try:

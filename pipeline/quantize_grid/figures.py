@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.quantize_grid.comparison import Race
 from pipeline.quantize_grid.objective import Result
-from pipeline.quantize_grid.space import Group, WidthSpace, formats_of
+from pipeline.quantize_grid.space import Format, Group, WidthSpace
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -30,8 +30,8 @@ PANELS_ABREAST = 2
 def heat_map(space: WidthSpace, results: Iterable[Result]) -> "go.Figure":
     """Validation accuracy over the formats of data and weights; what was not evaluated is blank.
 
-    One below the other for layers with formats of their own: a cell then has the best of all
-    points in which the layer has these formats.
+    One below the other for layers with formats of their own. Where more is chosen than a cell
+    shows, such as the format of biases, it has the best of all points with its formats.
     """
     from plotly.subplots import make_subplots
 
@@ -53,7 +53,8 @@ def heat_map(space: WidthSpace, results: Iterable[Result]) -> "go.Figure":
             col=1,
         )
         figure.update_xaxes(type="category", title_text="data, bits.behind the point", row=row)
-        figure.update_yaxes(type="category", title_text="weights", row=row)
+        title = "weights" if group.bias is None else "weights (best of the biases)"
+        figure.update_yaxes(type="category", title_text=title, row=row)
     figure.update_layout(
         template="plotly_white",
         height=120 + 400 * len(space.groups),
@@ -139,8 +140,8 @@ def _with_misses(race: Race) -> str:
 
 def _titles(space: WidthSpace) -> list[str]:
     if len(space.groups) == 1:
-        return [space.groups[0].layer]
-    return [group.layer or "all other layers" for group in space.groups]
+        return [space.groups[0].name]
+    return [group.name or "all other layers" for group in space.groups]
 
 
 def _axes(group: Group) -> tuple[list[str], list[str]]:
@@ -151,7 +152,8 @@ def _accuracies(place: int, results: Iterable[Result]) -> dict[Cell, float]:
     """Best validation accuracy by the formats that the group of that place has."""
     best: dict[Cell, float] = {}
     for result in results:
-        data, weights = map(str, formats_of(result.point[place]))
+        widths = result.point[place]
+        data, weights = str(Format(*widths.data)), str(Format(*widths.weights))
         accuracy = result.metrics["val_accuracy"]
         best[data, weights] = max(best.get((data, weights), accuracy), accuracy)
     return best

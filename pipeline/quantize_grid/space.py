@@ -2,8 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol
 
@@ -83,22 +83,48 @@ class Group:
     """Layers that are rounded alike.
 
     Attributes:
-        layer: the only one, by its name in the Keras model; empty for all that no other group has.
+        name: of a layer in the Keras model, or of a kind of layers; empty for all that no other
+            group has.
         data: formats of what goes into them.
-        weights: formats of their kernels and biases.
+        weights: formats of their kernels.
         line: of the file, counted from 1.
+        bias: formats of their biases; None where each has the format of its kernel.
+        is_kind: whether the name is that of a class of Keras, such as ``Dense``: then the group has
+            all layers of it that have no group of their own.
     """
 
-    layer: str
+    name: str
     data: Formats
     weights: Formats
     line: int
+    bias: Formats | None = None
+    is_kind: bool = False
+
+    @property
+    def formats(self) -> list[Formats]:
+        """Those that are chosen: of data, weights and perhaps biases."""
+        return [self.data, self.weights, *([self.bias] if self.bias is not None else [])]
 
     @property
     def choices(self) -> list[FixedPoint]:
-        """All of them, the weights varying fastest."""
-        pairs = itertools.product(self.data.all, self.weights.all)
-        return [FixedPoint(*data, *weights) for data, weights in pairs]
+        """All of them, the last format varying fastest."""
+        chosen = itertools.product(*(each.all for each in self.formats))
+        return [_fixed_point(formats) for formats in chosen]
+
+    def suggest(self, trial: "BaseTrial") -> FixedPoint:
+        """The one that the sampler of an Optuna trial chooses."""
+        return _fixed_point([each.suggest(trial) for each in self.formats])
+
+    def parameters(self, widths: FixedPoint) -> dict[str, int]:
+        """Bits by name, those of the bias where it is chosen."""
+        told = {"data": widths.data, "weight": widths.weights}
+        told |= {} if self.bias is None else {"bias": widths.bias}
+        whose = f"{self.name}." if self.name else ""
+        return {
+            f"{whose}{what}_{part}": bits
+            for what, numbers in told.items()
+            for part, bits in zip(("width", "fraction"), numbers, strict=True)
+        }
 
 
 @dataclass(frozen=True)
@@ -118,7 +144,7 @@ class WidthSpace:
     @property
     def size(self) -> int:
         """Number of points."""
-        return math.prod(len(group.data.all) * len(group.weights.all) for group in self.groups)
+        return math.prod(len(each.all) for group in self.groups for each in group.formats)
 
     def points(self) -> Iterator[Point]:
         """Every point, the last group varying fastest."""
@@ -126,68 +152,64 @@ class WidthSpace:
 
     def suggest(self, trial: "BaseTrial") -> Point:
         """The point that the sampler of an Optuna trial chooses."""
-        return tuple(
-            FixedPoint(*group.data.suggest(trial), *group.weights.suggest(trial))
-            for group in self.groups
-        )
+        return tuple(group.suggest(trial) for group in self.groups)
 
-    def layers_of_groups(self, layers: Iterable[str]) -> list[list[str]]:
-        """Which of the layers of a model each group has; see `check_layers`."""
-        known = list(layers)
-        named = {group.layer for group in self.groups}
-        others = [layer for layer in known if layer not in named]
-        return [[group.layer] if group.layer else others for group in self.groups]
+    def layers_of_groups(self, kinds: Mapping[str, str]) -> list[list[str]]:
+        """Which of the layers of a model each group has: those of its name, its kind, or the rest.
+
+        Args:
+            kinds: the class of each layer that can be rounded, by the layer's name.
+
+        Raises:
+            InputError: a group has none of them, or one of them is in no group.
+        """
+        left, of_groups = dict(kinds), dict[str, list[str]]()
+        for group in sorted(self.groups, key=lambda group: (not group.name, group.is_kind)):
+            of_groups[group.name] = [
+                layer
+                for layer, kind in left.items()
+                if group.name in ("", kind if group.is_kind else layer)
+            ]
+            if not of_groups[group.name]:
+                self.refuse(group.line, _why_empty(group, kinds))
+            left = {
+                layer: kind for layer, kind in left.items() if layer not in of_groups[group.name]
+            }
+        if left:
+            problem = f"nothing is said of the layer {next(iter(left))}"
+            self.refuse(self.groups[0].line, f"{problem}; give data and weights for all others")
+        return [of_groups[group.name] for group in self.groups]
 
     def parameters(self, point: Point) -> dict[str, int]:
-        """Bits by name: ``data_width``, for a layer of its own ``dense.data_width``."""
+        """Bits by name: ``data_width``, for a layer or kind of its own ``dense.data_width``."""
         return {
-            f"{group.layer}.{name}" if group.layer else name: bits
+            name: bits
             for group, widths in zip(self.groups, point, strict=True)
-            for name, bits in asdict(widths).items()
+            for name, bits in group.parameters(widths).items()
         }
 
     def described(self, point: Point) -> str:
         """As ``--quantization`` has it: ``fixed:8.4/4.2``; of layers of their own behind a name."""
         return ", ".join(
-            f"{group.layer} {widths}".strip()
+            f"{group.name} {widths}".strip()
             for group, widths in zip(self.groups, point, strict=True)
         )
-
-    def check_layers(self, layers: Iterable[str]) -> None:
-        """See that the space says what each layer of a model may be rounded to.
-
-        Args:
-            layers: those that can be rounded.
-
-        Raises:
-            InputError: it names another one, or says nothing of one of these.
-        """
-        known = list(layers)
-        named = {group.layer for group in self.groups}
-        for group in self.groups:
-            if group.layer and group.layer not in known:
-                problem = (
-                    f"{shown(group.layer)} is no layer of the model that can be in fixed point"
-                )
-                self.refuse(group.line, f"{problem}; {meant(group.layer, known)}")
-        left_out = [layer for layer in known if layer not in named]
-        if left_out and "" not in named:
-            problem = f"nothing is said of the layer {left_out[0]}"
-            self.refuse(self.groups[0].line, f"{problem}; give data and weights for all others")
-        if not left_out and "" in named:
-            (group,) = (group for group in self.groups if not group.layer)
-            self.refuse(
-                group.line, "every layer of the model has formats of its own: leave these out"
-            )
 
     def refuse(self, line: int, problem: str) -> NoReturn:
         """Raises: InputError that names the file and the line."""
         raise InputError("--space", self.path, f"line {line}: {problem}")
 
 
-def formats_of(widths: FixedPoint) -> tuple[Format, Format]:
-    """Of data and of weights."""
-    return (
-        Format(widths.data_width, widths.data_fraction),
-        Format(widths.weight_width, widths.weight_fraction),
-    )
+def _fixed_point(formats: Sequence[Format]) -> FixedPoint:
+    """Of data, weights and, where it has one of its own, bias."""
+    return FixedPoint(*(bits for each in formats for bits in each))
+
+
+def _why_empty(group: Group, kinds: Mapping[str, str]) -> str:
+    known = kinds.values() if group.is_kind else kinds
+    if group.name and group.name not in known:
+        what = "kind of layer" if group.is_kind else "layer"
+        problem = f"{shown(group.name)} is no {what} of the model that can be in fixed point"
+        return f"{problem}; {meant(group.name, list(dict.fromkeys(known)))}"
+    which = f"every {group.name}" if group.name else "every layer of the model"
+    return f"{which} has formats of its own: leave these out"

@@ -1,6 +1,7 @@
 """Files of formats: from YAML to a sound space, each error with its line."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +23,9 @@ from steps.errors import InputError
 from steps.quantization_modes import FixedPoint
 
 FORMATS = ("data", "weights")
-SECTIONS = ("purpose", *FORMATS, "layers")
+WITH_BIAS = (*FORMATS, "bias")
+OF_THEIR_OWN = ("types", "layers")
+SECTIONS = ("purpose", *WITH_BIAS, *OF_THEIR_OWN)
 CROSSED = ("width", "fraction")
 
 T = TypeVar("T")
@@ -49,32 +52,37 @@ def _space(path: Path, tree: yaml.Node) -> WidthSpace:
     if not purpose:
         raise SpaceError(sections["purpose"].line, "purpose is empty")
     groups: list[Group] = []
-    if any(name in sections for name in FORMATS):
+    if any(name in sections for name in WITH_BIAS):
         groups.append(_group("", sections, line_of(tree)))
-    if "layers" in sections:
-        layers = entries_of(sections["layers"].node, "layers")
-        groups += [_layer(name, entry) for name, entry in layers.items()]
+    for section in OF_THEIR_OWN:
+        if section not in sections:
+            continue
+        for name, entry in entries_of(sections[section].node, section).items():
+            if any(group.name == name for group in groups):
+                raise SpaceError(entry.line, f"{name} is there as a type and as a layer")
+            groups.append(_own_group(name, entry, is_kind=section == "types"))
     if not groups:
         raise SpaceError(line_of(tree), "the space is empty: give data and weights")
     return WidthSpace(path, purpose, tuple(groups))
 
 
-def _layer(name: str, entry: Entry) -> Group:
+def _own_group(name: str, entry: Entry, is_kind: bool) -> Group:
     if not name:
-        raise SpaceError(entry.line, "a layer has no name")
+        raise SpaceError(entry.line, f"a {'type' if is_kind else 'layer'} has no name")
     keys = entries_of(entry.node, name)
-    check_known(keys, FORMATS, f"part of {name}")
-    return _group(name, keys, entry.line)
+    check_known(keys, WITH_BIAS, f"part of {name}")
+    return replace(_group(name, keys, entry.line), is_kind=is_kind)
 
 
-def _group(layer: str, keys: dict[str, Entry], line: int) -> Group:
-    whose = f"{layer}: " if layer else ""
+def _group(owner: str, keys: dict[str, Entry], line: int) -> Group:
+    whose = f"{owner}: " if owner else ""
     for name in FORMATS:
         if name not in keys:
-            present = [keys[other].line for other in FORMATS if other in keys]
+            present = [keys[other].line for other in WITH_BIAS if other in keys]
             raise SpaceError(min(present, default=line), f"{whose}{name} is missing")
     data, weights = (_formats(f"{whose}{name}", keys[name].node) for name in FORMATS)
-    return Group(layer, data, weights, min(keys[name].line for name in FORMATS))
+    bias = _formats(f"{whose}bias", keys["bias"].node) if "bias" in keys else None
+    return Group(owner, data, weights, min(keys[name].line for name in FORMATS), bias)
 
 
 def _formats(name: str, node: yaml.Node) -> Formats:

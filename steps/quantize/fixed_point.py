@@ -1,7 +1,7 @@
 """Fixed point, emulated: dense and convolution layers on numbers of few bits, to the last bit.
 
 A number of w bits, f of them behind the point, is ``clamp(round(x · 2^f), -2^(w-1), 2^(w-1) - 1)``
-in units of 2^-f, halves rounded to even. Inputs and weights (bias too) of each covered layer are
+in units of 2^-f, halves rounded to even. Inputs, kernel and bias of each covered layer are
 such numbers, as in the fixed-point arithmetic of MASE (Cheng et al. 2023, "MASE: An Efficient
 Representation for Software-Defined ML Hardware System Exploration"); everything else, such as
 activations and batch statistics, is floating point between them.
@@ -67,18 +67,17 @@ class FixedPointRounding:
         return rounded(values, *tf.unstack(self._bounds[0]))
 
     def weights(self, values: tf.Tensor) -> tf.Tensor:
-        """By the widths of weights, for a bias too."""
-        return rounded(values, *tf.unstack(self._bounds[1]))
+        """By the widths of weights, or of the bias."""
+        return rounded(values, *tf.unstack(self._bounds[1 if len(values.shape) > 1 else 2]))
 
 
 def _bounds(widths: FixedPoint) -> npt.NDArray[np.float64]:
-    """Scale, smallest and largest code of data and of weights; shape (2, 3), all exact."""
-    kinds = (
-        (widths.data_width, widths.data_fraction),
-        (widths.weight_width, widths.weight_fraction),
-    )
+    """Scale, smallest and largest code of data, kernel and bias; shape (3, 3), all exact."""
     return np.array(
-        [(2.0**fraction, -(2 ** (width - 1)), 2 ** (width - 1) - 1) for width, fraction in kinds]
+        [
+            (2.0**fraction, -(2 ** (width - 1)), 2 ** (width - 1) - 1)
+            for width, fraction in (widths.data, widths.weights, widths.bias)
+        ]
     )
 
 
@@ -94,6 +93,7 @@ class FixedPointModel:
 
     Attributes:
         layers: of each covered layer, how many weights it has, its bias not counted.
+        kinds: of each covered layer, the name of its class in Keras, such as ``Dense``.
         uncovered: names of the layers with weights that stay floating point.
         traces: how often the graph has been traced so far: once, however many widths are set.
     """
@@ -111,7 +111,9 @@ class FixedPointModel:
         copy = copied(classifier, "float64", rounding_of)
         self.uncovered = copy.uncovered
         self.layers: dict[str, int] = {}
+        self.kinds: dict[str, str] = {}
         for layer, _ in self._covered:
+            self.kinds[layer.name] = type(layer).__name__
             # Models inside of the model may have layers of the same name, which go together.
             self.layers[layer.name] = self.layers.get(layer.name, 0) + _weight_count(layer)
         self._float_weights = sum(
@@ -213,7 +215,11 @@ def _refuse_inexact(layer: keras.Layer, widths: FixedPoint) -> None:
     depthwise = isinstance(layer, layers.DepthwiseConv1D | layers.DepthwiseConv2D)
     terms = int(np.prod(layer.kernel.shape[: -2 if depthwise else -1]))
     products = terms * 2 ** (widths.data_width + widths.weight_width - 2)
-    bias = 2 ** (widths.weight_width - 1 + widths.data_fraction)
+    behind = widths.data_fraction + widths.weight_fraction
+    bias_width, bias_behind = widths.bias
+    # Both in units of the finer of the two.
+    products *= 2 ** max(0, bias_behind - behind)
+    bias = 2 ** (bias_width - 1) * 2 ** max(0, behind - bias_behind)
     if products + bias > 2**EXACT_BITS:
         problem = f"sums of {terms} products can need more than the {EXACT_BITS} bits of float64"
         raise ValueError(f"{widths}: in layer {layer.name} {problem}; take smaller widths")

@@ -52,14 +52,14 @@ def probabilities(
         kind = type(layer).__name__
         if kind in ("Dense", "Conv2D"):
             its = widths if isinstance(widths, FixedPoint) else widths[layer.name]
-            kernel, bias = (
-                codes(weight, its.weight_width, its.weight_fraction)
-                for weight in layer.get_weights()
-            )
+            weights = zip(layer.get_weights(), (its.weights, its.bias), strict=True)
+            kernel, bias = (codes(weight, *of_weight) for weight, of_weight in weights)
             inputs = codes(values, its.data_width, its.data_fraction)
             sums = inputs @ kernel if kind == "Dense" else convolved(inputs, kernel)
-            sums += bias << its.data_fraction
-            values = sums / 2.0 ** (its.data_fraction + its.weight_fraction)
+            behind, bias_behind = its.data_fraction + its.weight_fraction, its.bias[1]
+            finer = max(behind, bias_behind)
+            sums = (sums << (finer - behind)) + (bias << (finer - bias_behind))
+            values = sums / 2.0**finer
         elif kind == "MaxPooling2D":
             values = pooled(values)
         elif kind == "Flatten":

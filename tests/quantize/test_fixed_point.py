@@ -105,6 +105,20 @@ def test_a_whole_grid_equals_the_integer_reference_to_the_last_bit_in_one_trace(
     assert emulated.traces == 1
 
 
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+def test_a_bias_in_a_format_of_its_own_equals_the_integer_reference_to_the_last_bit(model):
+    built = classifier(model)
+    emulated = fixed_point_model(built, GRID[0])
+    for bias in ((8, 3), (3, 1), (16, 12)):
+        point = FixedPoint(8, 4, 4, 2, *bias)
+        emulated.set(point)
+        told = emulated.probabilities(rows_of(built))
+        assert told.tobytes() == probabilities(built, point, rows_of(built)).tobytes(), point
+        as_weights = probabilities(built, FixedPoint(8, 4, 4, 2), rows_of(built))
+        assert (told != as_weights).any(), point
+    assert emulated.traces == 1
+
+
 @pytest.mark.parametrize("fraction", ["data_fraction", "weight_fraction"])
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
 def test_a_fraction_that_is_off_by_one_does_not_equal_the_integer_reference(model, fraction):
@@ -219,6 +233,12 @@ def test_widths_whose_sums_need_not_be_exact_are_refused_and_nothing_is_set():
     with pytest.raises(ValueError, match=complaint):
         fixed_point_model(built, inexact)
     assert emulated.probabilities(ROWS[:5, :6]).tobytes() == before.tobytes()
+
+
+def test_a_bias_too_fine_for_the_sums_of_products_is_refused():
+    emulated = fixed_point_model(small(), FixedPoint(16, 8, 16, 8, 16, 24))
+    with pytest.raises(ValueError, match=r"fixed:16.0/16.0/16.24: in layer last sums of 6 prod"):
+        emulated.set(FixedPoint(16, 0, 16, 0, 16, 24))
 
 
 def test_a_layer_that_is_not_there_is_refused():

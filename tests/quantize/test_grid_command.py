@@ -141,10 +141,10 @@ def test_a_front_has_no_sum_to_order_by(grid, trained):
     assert not any("objective" in child.data.metrics for child in children)
 
 
-def test_a_layer_can_have_formats_of_its_own(grid, trained):
+def test_a_layer_and_a_type_of_layers_can_have_formats_of_their_own(grid, trained):
     folder, run_id = trained
     (folder / "formats.yaml").write_text(
-        "purpose: p\ndata: 8.4\nweights: 8.4\n"
+        "purpose: p\ntypes: {Dense: {data: 8.4, weights: 8.4, bias: 16.6}}\n"
         "layers: {probabilities: {data: 8.4, weights: [8.4, 2.2]}}\n"
     )
     code, _, err = grid()
@@ -155,6 +155,7 @@ def test_a_layer_can_have_formats_of_its_own(grid, trained):
         for child in children
     }
     # Iris: 4 x 8 weights of eight bits, and 8 x 3 of the layer's own.
+    assert {child.data.params["Dense.bias_width"] for child in children} == {"16"}
     assert widths == {8: 8.0, 2: (4 * 8 * 8 + 8 * 3 * 2) / (4 * 8 + 8 * 3)}
 
 

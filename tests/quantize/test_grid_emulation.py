@@ -37,8 +37,8 @@ def model(classifier):
     return fixed_point_model(classifier, FixedPoint(2, 1, 2, 1))
 
 
-def group(layer="", data=DATA, weights=(4, 8)):
-    return Group(layer, Listed(f"{layer} data", data), Crossed(layer, weights, (2, 3)), line=7)
+def group(name="", data=DATA, weights=(4, 8)):
+    return Group(name, Listed(f"{name} data", data), Crossed(name, weights, (2, 3)), line=7)
 
 
 def space(*groups):

@@ -69,6 +69,14 @@ BAD = {
         5,
         "dense: weights x: must be WIDTH.FRACTION",
     ),
+    "a bad format of the bias": ("data: 8.4\nweights: 8.4\nbias: x", 4, "bias x: must be WIDTH.FR"),
+    "a bias alone": ("bias: 8.4", 2, "data is missing"),
+    "a type without data": ("types:\n  Dense: {weights: 8.4}", 3, "Dense: data is missing"),
+    "a type that is a layer": (
+        "types: {a: {data: 8.4, weights: 8.4}}\nlayers: {a: {data: 8.4, weights: 8.4}}",
+        3,
+        "a is there as a type and as a layer",
+    ),
     "no YAML": ("data: [\nweights: 8.4", 3, "is not YAML"),
 }
 
@@ -96,12 +104,16 @@ def test_the_shipped_grid_has_four_formats_of_data_and_weights(project):
     assert set(space.points()) == {(FixedPoint(*d, *w),) for d in four for w in four}
 
 
-def test_the_grid_after_mase_has_the_formats_of_its_lab(project):
+def test_the_grid_after_mase_crosses_the_widths_of_data_weights_and_biases_of_its_lab(project):
     space = load(project / "spaces" / "fixed_point_mase.yaml")
-    points = set(space.points())
-    assert space.size == len(points) == 18
-    halved = {(FixedPoint(d, d // 2, w, w // 2),) for d in (4, 8) for w in (2, 4, 8)}
-    assert halved < points
+    halved = {
+        (FixedPoint(d, d // 2, w, w // 2, b, b // 2),)
+        for d in (4, 8)
+        for w in (2, 4, 8)
+        for b in (2, 4, 8)
+    }
+    assert space.size == len(halved) == 18
+    assert set(space.points()) == halved
 
 
 def test_points_are_as_many_as_the_space_says_and_all_different(space):
@@ -150,13 +162,42 @@ def test_a_point_is_told_by_layer_and_by_the_notation_of_quantization(space):
     }
 
 
-def test_layers_without_formats_of_their_own_have_the_common_ones(space):
-    loaded = space("data: 8.4\nweights: 4.2\nlayers: {out: {data: 16.8, weights: 8.6}}")
-    loaded.check_layers(["first", "second", "out"])
-    assert loaded.layers_of_groups(["first", "out", "second"]) == [["first", "second"], ["out"]]
+def test_biases_with_formats_of_their_own_are_chosen_and_told_too(space):
+    loaded = space("data: 8.4\nweights: [4.2, 8.4]\nbias: {width: [8, 16], fraction: 4}")
+    points = [point for (point,) in loaded.points()]
+    assert loaded.size == len(set(points)) == 4
+    assert points[1] == FixedPoint(8, 4, 4, 2, 16, 4)
+    assert loaded.described((points[1],)) == "fixed:8.4/4.2/16.4"
+    assert loaded.described((points[2],)) == "fixed:8.4/8.4"
+    for point in points:
+        told = loaded.parameters((point,))
+        assert (told["bias_width"], told["bias_fraction"]) == point.bias
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    assert {loaded.suggest(study.ask()) for _ in range(60)} == {(point,) for point in points}
 
 
-OUT = "layers: {out: {data: 8.4, weights: 8.4}}"
+KINDS = {"convolution": "Conv2D", "first": "Dense", "second": "Dense", "out": "Dense"}
+ALIKE = "{data: 8.4, weights: 4.2}"
+
+
+def test_a_layer_has_its_own_formats_else_those_of_its_type_else_the_common_ones(space):
+    own = f"types: {{Dense: {ALIKE}}}\nlayers: {{out: {ALIKE}}}"
+    loaded = space(f"data: 8.4\nweights: 4.2\n{own}")
+    assert [group.name for group in loaded.groups] == ["", "Dense", "out"]
+    of_groups = loaded.layers_of_groups(KINDS)
+    assert of_groups == [["convolution"], ["first", "second"], ["out"]]
+    (point,) = loaded.points()
+    assert loaded.described(point) == "fixed:8.4/4.2, Dense fixed:8.4/4.2, out fixed:8.4/4.2"
+    assert loaded.parameters(point)["Dense.weight_width"] == 4
+
+
+def test_types_alone_are_enough_where_they_are_of_all_layers(space):
+    loaded = space(f"types: {{Conv2D: {ALIKE}, Dense: {ALIKE}}}")
+    assert loaded.layers_of_groups(KINDS) == [["convolution"], ["first", "second", "out"]]
+
+
+OUT = f"layers: {{out: {ALIKE}}}"
+OTHERS = "data: 8.4\nweights: 8.4\n"
 
 
 @pytest.mark.parametrize(
@@ -165,10 +206,13 @@ OUT = "layers: {out: {data: 8.4, weights: 8.4}}"
         (OUT, ["dense"], 2, "out is no layer of the model that can be in fixed point; choose one"),
         (OUT, ["outs"], 2, "did you mean outs?"),
         (OUT, ["out", "dense"], 2, "nothing is said of the layer dense; give data and weights for"),
-        (f"data: 8.4\nweights: 8.4\n{OUT}", ["out"], 2, "every layer of the model has formats of"),
+        (OTHERS + OUT, ["out"], 2, "every layer of the model has formats of its own: leave these"),
+        (f"types: {{dense: {ALIKE}}}", ["out"], 2, "dense is no kind of layer of the model that"),
+        (f"types: {{dense: {ALIKE}}}", ["out"], 2, "did you mean Dense?"),
+        (f"{OUT}\ntypes: {{Dense: {ALIKE}}}", ["out"], 3, "every Dense has formats of its own"),
     ],
 )
 def test_a_space_that_does_not_go_with_the_model_is_refused(space, text, layers, line, problem):
-    message = refusal_of(space(text).check_layers, layers)
+    message = refusal_of(space(text).layers_of_groups, dict.fromkeys(layers, "Dense"))
     assert f": line {line}: " in message
     assert problem in message

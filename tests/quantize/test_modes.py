@@ -9,7 +9,9 @@ from steps.quantization_modes import LITERT_MODES, WIDEST, FixedPoint, is_traine
 
 widths = st.integers(2, WIDEST)
 fractions = st.integers(0, WIDEST)
-fixed_points = st.builds(FixedPoint, widths, fractions, widths, fractions)
+fixed_points = st.builds(FixedPoint, widths, fractions, widths, fractions) | st.builds(
+    FixedPoint, widths, fractions, widths, fractions, widths, fractions
+)
 wishes = st.lists(st.sampled_from(LITERT_MODES) | fixed_points, min_size=1, unique_by=str)
 
 
@@ -58,6 +60,9 @@ def test_all_stands_for_each_file_and_can_have_company():
         ("all,int4", "has int4 twice"),
         ("fixed:8.4/4.2,fixed:08.4/4.2", "has fixed:8.4/4.2 twice"),
         ("fixed:8.4", "fixed:8.4: write fixed:DW.DF/WW.WF"),
+        ("fixed:8.4/4.2,fixed:8.4/4.2/4.2", "has fixed:8.4/4.2 twice"),
+        ("fixed:8.4/4.2/1.0", "fixed:8.4/4.2/1.0: widths must be 2 to 24"),
+        ("fixed:8.4/4.2/4.2/4.2", "write fixed:"),
         ("fixed:8.4/-4.2", "write fixed:"),
         ("fixed:1.0/4.2", "fixed:1.0/4.2: widths must be 2 to 24"),
         ("fixed:8.4/25.2", "widths must be 2 to 24"),
