@@ -11,8 +11,10 @@ from pipeline.compare.comparison import Comparison
 from pipeline.compare.findings import Findings
 from pipeline.compare.tables import tables
 from pipeline.compare.words import certainty, target
-from pipeline.report import GridPoint, Receipt, ReportData
-from pipeline.search.bill import bill_of
+from pipeline.report import Grid, GridPoint, Receipt, ReportData, SamplerTrace
+from pipeline.search.bill import bill_of, default_cost_of, what_follows
+from steps import configuration as configurations
+from steps.errors import InputError
 
 if TYPE_CHECKING:
     from pipeline.effects import Effects
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 LEADERS = 8
 """Whose curves are shown."""
+
+EPOCHS = 2500
+"""Of each curve at most: seconds and joules are summed over all of them."""
 
 CURVES = ("train_loss", "val_loss", "val_accuracy", "epoch_time_s", "epoch_energy_j")
 
@@ -60,12 +65,13 @@ def report_data(
         cautions=comparison.cautions,
         front=[ranked.config_id for ranked in front.members],
         effects=effects,
-        histories=tracking.histories([run.run_id for run in leaders], CURVES),
+        histories=tracking.histories([run.run_id for run in leaders], CURVES, EPOCHS),
         steps_per_epoch=dict(_steps_per_epoch(leaders)),
         receipt=_receipt(comparison, all_runs),
-        grid=list(_grid(all_runs)),
+        grid=_grid(all_runs),
         tables=list(tables(comparison, found)),
         again=again,
+        is_cost=comparison.objective.spent is not None,
     )
 
 
@@ -98,25 +104,60 @@ def _receipt(comparison: Comparison, all_runs: "Sequence[RecordedRun]") -> Recei
         parent.metrics.get("search_emissions_kg"),
         parent.metrics["search_time_s"],
     )
-    more = f"The winner comes from {len(searches)} searches; this is one of them."
-    return Receipt(bill, [more] if len(searches) > 1 else [])
+    winner_j = comparison.choice.ranking[0].mean("energy_to_accuracy_j")
+    sentences = what_follows(bill, _default_cost(parent, children), winner_j)
+    if len(searches) > 1:
+        sentences.append(f"The winner comes from {len(searches)} searches; this is one of them.")
+    return Receipt(bill, sentences)
 
 
-def _grid(all_runs: "Sequence[RecordedRun]") -> Iterator[GridPoint]:
-    """Points of the latest grid of fixed-point formats, if there is one."""
-    from pipeline.tracking.grid_log import GRID_OF
+def _default_cost(search: "RecordedRun", children: "Sequence[RecordedRun]") -> float | None:
+    """What the configuration took that the user had before the search."""
+    fixed = {
+        name.removeprefix("fixed."): text
+        for name, text in search.parameters.items()
+        if name.startswith("fixed.")
+    }
+    try:
+        return default_cost_of(children, configurations.parse(fixed).config_id)
+    except (InputError, KeyError):
+        # A search of another version, with options that are no more.
+        return None
+
+
+def _grid(all_runs: "Sequence[RecordedRun]") -> Grid | None:
+    """The latest grid of fixed-point formats, if there is one."""
+    from pipeline.tracking.grid_log import GRID_OF, walks_of
     from pipeline.tracking.search_log import PARENT
 
-    points = [run for run in all_runs if GRID_OF in run.tags and "data_width" in run.parameters]
+    points = [run for run in all_runs if GRID_OF in run.tags and PARENT in run.tags]
     if not points:
-        return
-    latest = max(points, key=lambda run: run.started_at_ms).tags.get(PARENT)
-    for run in points:
-        given, accuracy = run.parameters, run.metrics.get("val_accuracy")
-        if run.tags.get(PARENT) == latest and run.status == "FINISHED" and accuracy is not None:
+        return None
+    newest = max(points, key=lambda run: run.started_at_ms)
+    latest, model = newest.tags[PARENT], newest.tags[GRID_OF]
+    objective, walks = walks_of(latest)
+    return Grid(
+        of=next((run.name for run in all_runs if run.run_id == model), model),
+        points=list(_points([run for run in points if run.tags[PARENT] == latest])),
+        objective=objective,
+        walks=[SamplerTrace(*walk) for walk in walks],
+    )
+
+
+def _points(runs: "Sequence[RecordedRun]") -> Iterator[GridPoint]:
+    """Those of one format for all layers: others do not lie on a plane."""
+    for run in runs:
+        formats, accuracy = _formats(run), run.metrics.get("val_accuracy")
+        if run.status == "FINISHED" and accuracy is not None and formats is not None:
             yield GridPoint(
-                data=f"{given['data_width']}.{given['data_fraction']}",
-                weights=f"{given['weight_width']}.{given['weight_fraction']}",
+                *formats,
                 accuracy=accuracy,
                 average_bitwidth=run.metrics.get("average_bitwidth"),
             )
+
+
+def _formats(run: "RecordedRun") -> tuple[str, str] | None:
+    """Of data and of weights."""
+    names = ("data_width", "data_fraction", "weight_width", "weight_fraction")
+    bits = [run.parameters.get(name, "") for name in names]
+    return (f"{bits[0]}.{bits[1]}", f"{bits[2]}.{bits[3]}") if all(bits) else None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.quantize_grid.objective import Objective, Result
     from pipeline.quantize_grid.sampling import Walk
     from pipeline.quantize_grid.space import WidthSpace
-    from pipeline.tracking.grid_log import GridLog
+    from pipeline.tracking.grid_log import GridLog, Walked
 
 SHOWN = 10
 """Rows of the table of the best."""
@@ -64,10 +64,18 @@ def keep(findings: Findings, log: "GridLog") -> None:
         best = "the front" if findings.objective.is_pareto else "the best"
         title = f"{findings.space.path.stem}: {findings.space.size} points, {best} met"
         log.picture(figures.race_figure({title: findings.races}), RACES)
+    if not findings.objective.is_pareto:
+        log.walks(findings.objective.text, [_walked(findings, walk) for walk in findings.walks])
     log.page(figures.heat_map(findings.space, findings.results), HEAT_MAP)
     log.page(figures.bars(findings.space, findings.results), BARS)
     log.figures(_figures(findings))
     log.describe("\n\n".join(lines))
+
+
+def _walked(findings: Findings, walk: "Walk") -> "Walked":
+    first_met = {result.point: result for result in walk.asked}
+    scores = [findings.objective.values(each.metrics)[0] for each in first_met.values()]
+    return walk.sampler, walk.seed, scores
 
 
 def for_terminal(findings: Findings) -> list[Table | str]:

@@ -62,7 +62,7 @@ class SamplerTrace:
     Attributes:
         sampler: such as ``brute_force`` or ``tpe``.
         seed: of the search.
-        scores: of each evaluation in turn; more is better.
+        scores: the objective at each evaluation in turn; more is better.
     """
 
     sampler: str
@@ -71,31 +71,20 @@ class SamplerTrace:
 
 
 @dataclass(frozen=True)
-class PowerWindow:
-    """A stretch of a power trace, in seconds on its clock."""
-
-    name: str
-    start_s: float
-    end_s: float
-
-
-@dataclass(frozen=True)
-class PowerTrace:
-    """Power over time.
+class Grid:
+    """Fixed-point formats that were tried on a trained model.
 
     Attributes:
-        name: of the run and the part, such as ``adam-lr0.01 GPU``.
-        at_s: seconds from the trace's start, ascending, shape (samples,).
-        power_w: watts at these, shape (samples,).
-        worth: `measured` or `estimated`.
-        windows: that were metered.
+        of: name of the run whose model it is.
+        points: that were evaluated.
+        objective: what the samplers looked for, as typed.
+        walks: of the samplers; empty where they were not kept.
     """
 
-    name: str
-    at_s: Sequence[float]
-    power_w: Sequence[float]
-    worth: str
-    windows: Sequence[PowerWindow] = ()
+    of: str
+    points: Sequence[GridPoint]
+    objective: str = ""
+    walks: Sequence[SamplerTrace] = ()
 
 
 @dataclass(frozen=True)
@@ -105,6 +94,7 @@ class ReportData:
     Attributes:
         experiment: its name.
         sought: what the winner has, in words: ``the least energy``.
+        is_cost: whether that is what reaching the target took, and not a figure of the model.
         metric: by which the choice ranked, such as ``energy_to_accuracy_j``; its ending is its
             unit.
         goal: in words: ``a validation accuracy above 0.95 on digits, 3 epochs in a row``.
@@ -120,9 +110,7 @@ class ReportData:
         histories: by run id and metric, of a few leaders.
         steps_per_epoch: by run id; a run without has no curve over gradient steps.
         receipt: where the runs belong to a search.
-        grid: points of a fixed-point grid.
-        samplers: searches of that grid.
-        power: traces, where there are any; else the power is that of each epoch.
+        grid: the latest of the experiment, where there is one.
         tables: further ones, at the end.
         table_file: where all rows of the ranking are.
         again: commands that train or serve the winner.
@@ -144,9 +132,8 @@ class ReportData:
     histories: Mapping[str, Mapping[str, Points]] = field(default_factory=dict)
     steps_per_epoch: Mapping[str, int] = field(default_factory=dict)
     receipt: Receipt | None = None
-    grid: Sequence[GridPoint] = ()
-    samplers: Sequence[SamplerTrace] = ()
-    power: Sequence[PowerTrace] = ()
+    grid: Grid | None = None
     tables: Sequence[Table] = ()
     table_file: str = "ranking.csv"
     again: Sequence[str] = ()
+    is_cost: bool = True

@@ -1,10 +1,12 @@
 """The bill of a search: what it spent on what, and when that has paid off."""
 
 import math
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.units import joules
 from steps.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -58,8 +60,9 @@ def bill_of(
         if spent is None:
             continue
         energies[outcome] = energies.get(outcome, 0.0) + spent
-        if outcome == Outcome.CAPPED and run.metrics.get("epochs"):
-            left = int(run.parameters["max_epochs"]) - run.metrics["epochs"]
+        budget = run.parameters.get("max_epochs", "")
+        if outcome == Outcome.CAPPED and run.metrics.get("epochs") and budget.isdecimal():
+            left = int(budget) - run.metrics["epochs"]
             saved += left * spent / run.metrics["epochs"]
     return Bill(energy_j, emissions_kg, time_s, trainings, energies, saved)
 
@@ -81,3 +84,40 @@ def retrainings_to_pay_off(
     if search_j is None or default_j is None or winner_j is None:
         return math.nan
     return math.ceil(search_j / (default_j - winner_j)) if default_j > winner_j else math.inf
+
+
+def default_cost_of(runs: Iterable["RecordedRun"], config_id: str) -> float | None:
+    """What the default configuration took to the target; None where it never got there.
+
+    Args:
+        runs: of a search.
+        config_id: of the default among them.
+    """
+    costs = [
+        run.metrics["energy_to_accuracy_j"]
+        for run in runs
+        if run.tags.get("config_id") == config_id and "energy_to_accuracy_j" in run.metrics
+    ]
+    return statistics.fmean(costs) if costs else None
+
+
+def what_follows(bill: Bill, default_j: float | None, winner_j: float | None) -> list[str]:
+    """What giving up has saved, and when the search has paid for itself, in sentences."""
+    trainings = retrainings_to_pay_off(bill.energy_j, default_j, winner_j)
+    if math.isnan(trainings):
+        told = "Against the default configuration nothing can be said: its cost is not known."
+    elif math.isinf(trainings):
+        told = "The default configuration costs no more than the winner: nothing to pay off."
+    else:
+        told = (
+            f"It has paid for itself after {trainings:.0f} trainings of the winner, not the "
+            "default."
+        )
+    return [*saved(bill), told]
+
+
+def saved(bill: Bill) -> list[str]:
+    """What giving up has saved, in a sentence, or none."""
+    if not bill.saved_at_most_j:
+        return []
+    return [f"Giving up early saved at most {joules(bill.saved_at_most_j)}."]

@@ -1,13 +1,11 @@
 """What a search found and what that cost: for the terminal, and as the parent's description."""
 
-import math
-import statistics
 from typing import TYPE_CHECKING
 
 from pipeline.choice import Choice, choose, comparable, probabilities_of_being_best
 from pipeline.pareto import front_of
 from pipeline.search import front_report, pictures
-from pipeline.search.bill import Bill, bill_of, retrainings_to_pay_off
+from pipeline.search.bill import Bill, bill_of, default_cost_of, saved, what_follows
 from pipeline.search.goal import Goal
 from pipeline.search.loop import Search
 from pipeline.tracking.search_log import SearchLog
@@ -103,30 +101,12 @@ def _bill_lines(bill: Bill, search: Search, choice: Choice) -> list[str]:
         f"The search spent {energy}{carbon} in {seconds(bill.time_s)}; "
         f"trainings, a compilation that several share counted once: {', '.join(parts)}."
     ]
-    if bill.saved_at_most_j:
-        lines.append(f"Giving up early saved at most {joules(bill.saved_at_most_j)}.")
     if choice.ranking and not search.plan.goal.is_front:
-        lines.append(_pay_off(bill, search, choice))
-    return lines
-
-
-def _pay_off(bill: Bill, search: Search, choice: Choice) -> str:
-    default = configurations.parse(dict(search.plan.fixed)).config_id
-    costs = [
-        child.run.metrics["energy_to_accuracy_j"]
-        for child in search.children
-        if child.run.tags["config_id"] == default and "energy_to_accuracy_j" in child.run.metrics
-    ]
-    trainings = retrainings_to_pay_off(
-        bill.energy_j,
-        statistics.fmean(costs) if costs else None,
-        choice.ranking[0].mean("energy_to_accuracy_j"),
-    )
-    if math.isnan(trainings):
-        return "Against the default configuration nothing can be said: its cost is not known."
-    if math.isinf(trainings):
-        return "The default configuration costs no more than the winner: nothing to pay off."
-    return f"It has paid for itself after {trainings:.0f} trainings of the winner, not the default."
+        winner_j = choice.ranking[0].mean("energy_to_accuracy_j")
+        default = configurations.parse(dict(search.plan.fixed)).config_id
+        runs = [child.run for child in search.children]
+        return [*lines, *what_follows(bill, default_cost_of(runs, default), winner_j)]
+    return [*lines, *saved(bill)]
 
 
 def _interval(ranked: "Ranked", goal: Goal) -> str:

@@ -1,11 +1,14 @@
 """A grid of fixed-point formats in MLflow: a parent run, and a child for each point."""
 
-from collections.abc import Mapping
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
 from pipeline.journal import Journal
@@ -18,6 +21,12 @@ GRID_OF = "grid.run_id"
 
 Neither has a ``config_id`` or an ``outcome``: no training is to be compared with them.
 """
+
+WALKS = "grid/walks.json"
+"""Artifact of the parent: what each sampler met, evaluation by evaluation."""
+
+Walked = tuple[str, int, Sequence[float]]
+"""Sampler, seed, and the objective at each point that was new to it, in turn."""
 
 SIMULATED = {"simulated": "fixed point emulated in float64: not a measure of time or energy"}
 
@@ -66,6 +75,29 @@ class GridLog(OpenRun):
         )
         self._client.set_terminated(run_id, "FINISHED")
 
+    def walks(self, objective: str, walked: Sequence[Walked]) -> None:
+        """How the samplers went, for whoever compares them."""
+        self.artifact(WALKS, json.dumps({"objective": objective, "walks": walked}).encode())
+
     def describe(self, text: str) -> None:
         """The description that a person reads on the parent's page, in Markdown."""
         self.tag({"mlflow.note.content": text})
+
+
+def walks_of(run_id: str) -> tuple[str, list[Walked]]:
+    """The objective of a grid, and how its samplers went.
+
+    Args:
+        run_id: of the parent.
+
+    Returns:
+        No walks where none were kept: a front has none, nor has a grid of an older version.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = MlflowClient().download_artifacts(run_id, WALKS, folder)
+            told = json.loads(Path(path).read_bytes())
+            walked = [(str(s), int(seed), [float(v) for v in of]) for s, seed, of in told["walks"]]
+            return str(told["objective"]), walked
+        except (MlflowException, OSError, ValueError, TypeError, KeyError):
+            return "", []

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline import tracking
 from pipeline.__main__ import cli
+from pipeline.tracking.grid_log import walks_of
 
 SPACE = """\
 purpose: "Of the test."
@@ -126,6 +127,12 @@ def test_samplers_are_compared_over_seeds_without_evaluating_anything_again(grid
     }
     assert all(1 <= evaluations <= 8 for evaluations in until.values())
     assert "met the best" in out and "4 of 4" in out
+    objective, walks = walks_of(parent.info.run_id)
+    assert objective == "val_accuracy:1,average_bitwidth:-0.2"
+    assert len(walks) == 3 * 4
+    scores = sorted(child.data.metrics["objective"] for child in children)
+    for _, _, met in (walk for walk in walks if walk[0] == "brute_force"):
+        assert sorted(met) == pytest.approx(scores)
     files = mlflow.MlflowClient().list_artifacts(parent.info.run_id, "grid")
     assert "grid/samplers.png" in {file.path for file in files}
 

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from pipeline.choice import choose, comparable
 from pipeline.effects import effects_of
 from pipeline.report import (
+    Grid,
     GridPoint,
-    PowerTrace,
-    PowerWindow,
     Receipt,
     ReportData,
     SamplerTrace,
@@ -179,22 +178,12 @@ def everything(kept: list[RecordedRun]) -> dict[str, object]:
         for sampler, bias in (("brute_force", 0.0), ("tpe", 4.0))
         for seed in range(8)
     ]
-    seconds = [0.1 * tick for tick in range(300)]
-    power = PowerTrace(
-        name="adam-lr0.01-bs64-s0 GPU",
-        at_s=seconds,
-        power_w=[60 + 180 * (4 < at < 26) + 8 * dice.random() for at in seconds],
-        worth="measured",
-        windows=(PowerWindow("compile", 4.0, 7.0), PowerWindow("training", 7.0, 26.0)),
-    )
     return {
         "receipt": Receipt(
             bill_of(kept, 1.1 * spent, spent * 1.4e-7, 4000.0),
             ("It has paid for itself after 41 trainings of the winner, not the default.",),
         ),
-        "grid": grid,
-        "samplers": walks,
-        "power": (power,),
+        "grid": Grid("adam-lr0.01-bs64-s0", grid, "val_accuracy:1,average_bitwidth:-0.2", walks),
         "cautions": ("in some runs the window is short against the meter's period",),
         "tables": (
             Table(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.report import GridPoint, SamplerTrace, figures
+from pipeline.report import Grid, GridPoint, SamplerTrace, figures
 from pipeline.report.pictures.curves import curves
 from pipeline.report.pictures.fixed_point import samplers, towers
 from pipeline.report.pictures.picture import plain, rounded, spread_over
@@ -46,8 +46,8 @@ def test_without_steps_per_epoch_there_is_no_axis_of_steps(data):
     assert "loss-steps" not in names(curves(replace(data, steps_per_epoch={})))
 
 
-def test_without_a_trace_power_is_energy_over_time_of_each_epoch(data):
-    picture = next(iter(power(replace(data, power=()))))
+def test_power_is_energy_over_time_of_each_epoch(data):
+    picture = next(iter(power(data)))
     history = next(iter(data.histories.values()))
     watts = [
         energy / time
@@ -59,15 +59,31 @@ def test_without_a_trace_power_is_energy_over_time_of_each_epoch(data):
     assert "estimated" in picture.says
 
 
-def test_the_windows_of_a_trace_are_marked(data):
+def test_the_epochs_that_held_the_target_are_marked(data):
     picture = next(iter(power(data)))
-    marked = [(shape.x0, shape.x1) for shape in picture.figure.layout.shapes]
-    assert marked == [(window.start_s, window.end_s) for window in data.power[0].windows]
+    run_id, history = next(iter(data.histories.items()))
+    run = next(run for run in data.runs if run.run_id == run_id)
+    times = [time for _, _, time in history["epoch_time_s"]]
+    held = sum(times[-int(run.parameters["patience"]) :])
+    way, patience = [(shape.x0, shape.x1) for shape in picture.figure.layout.shapes]
+    assert way == (0, pytest.approx(sum(times) - held))
+    assert patience == pytest.approx((sum(times) - held, sum(times)))
+
+
+def test_of_a_curve_that_mlflow_thinned_out_no_sum_is_shown(data):
+    thin = {
+        run_id: {metric: points[::2] for metric, points in history.items()}
+        for run_id, history in data.histories.items()
+    }
+    drawn = names(curves(replace(data, histories=thin)))
+    assert "loss-epochs" in drawn
+    assert not {"loss-seconds", "loss-joules"} & drawn
+    assert not list(power(replace(data, histories=thin)))
 
 
 def test_each_tower_is_a_closed_box(data):
     mesh = next(iter(towers(data))).figure.data[0]
-    assert len(mesh.x) == 8 * len(data.grid)
+    assert len(mesh.x) == 8 * len(data.grid.points)
     edges: dict[tuple[int, int], int] = {}
     for triangle in zip(mesh.i, mesh.j, mesh.k, strict=True):
         for side in range(3):
@@ -77,16 +93,26 @@ def test_each_tower_is_a_closed_box(data):
 
 
 def test_of_points_with_the_same_bits_the_best_is_shown(data):
-    grid = [GridPoint("8.4", "8.4", 0.7), GridPoint("8.4", "8.4", 0.9)]
+    grid = Grid("a run", [GridPoint("8.4", "8.4", 0.7), GridPoint("8.4", "8.4", 0.9)])
     mesh = next(iter(towers(replace(data, grid=grid)))).figure.data[0]
     assert max(mesh.z) == 0.9
 
 
 def test_the_best_so_far_never_gets_worse(data):
-    traces = [SamplerTrace("tpe", seed, [0.5, 0.9, 0.2 + 0.1 * seed]) for seed in range(3)]
-    drawn = next(iter(samplers(replace(data, samplers=traces)))).figure.data
+    walks = [
+        SamplerTrace(name, seed, [0.5, 0.9, 0.2 + 0.1 * seed])
+        for name in ("brute_force", "tpe")
+        for seed in range(3)
+    ]
+    grid = replace(data.grid, walks=walks)
+    drawn = next(iter(samplers(replace(data, grid=grid)))).figure.data
     assert all(list(trace.y) == sorted(trace.y) for trace in drawn)
     assert drawn[-1].y == pytest.approx([0.5, 0.9, 0.9])
+
+
+def test_one_sampler_alone_is_no_race(data):
+    grid = replace(data.grid, walks=[w for w in data.grid.walks if w.sampler == "tpe"])
+    assert not list(samplers(replace(data, grid=grid)))
 
 
 def test_figures_for_keeping_have_a_title_and_the_paper_s_colour(data):

@@ -35,9 +35,9 @@ TRIANGLES = (
 
 def heat_map(data: ReportData) -> Iterator[Picture]:
     """Accuracy by the bits of data and weights."""
-    if not data.grid:
+    if data.grid is None or not data.grid.points:
         return
-    best = _best_of_each(data.grid)
+    best = _best_of_each(data.grid.points)
     down, across = _sides(best)
     cells = [[_accuracy(best, d, w) for w in across] for d in down]
     figure = blank(height=140 + 46 * len(down))
@@ -60,8 +60,8 @@ def heat_map(data: ReportData) -> Iterator[Picture]:
         choice="heat map",
         title="Accuracy by bits",
         says=(
-            f"Of {len(best)} points, data {top.data} with weights {top.weights} is the most "
-            f"accurate: {top.accuracy:.4f}."
+            f"Validation accuracy of the model of {data.grid.of}. Of {len(best)} points, data "
+            f"{top.data} with weights {top.weights} is the most accurate: {top.accuracy:.4f}."
         ),
         figure=figure,
         numbers=Table(
@@ -78,9 +78,9 @@ def heat_map(data: ReportData) -> Iterator[Picture]:
 
 def towers(data: ReportData) -> Iterator[Picture]:
     """The same as bars in three dimensions."""
-    if not data.grid:
+    if data.grid is None or not data.grid.points:
         return
-    best = _best_of_each(data.grid)
+    best = _best_of_each(data.grid.points)
     down, across = _sides(best)
     figure = blank(height=520)
     figure.add_trace(_boxes(best, down, across))
@@ -165,12 +165,12 @@ def _boxes(
 
 
 def samplers(data: ReportData) -> Iterator[Picture]:
-    """The best accuracy found so far, over evaluations: median over seeds, and quartiles."""
+    """The best point found so far, over evaluations: median over seeds, and quartiles."""
     by_sampler: dict[str, list[SamplerTrace]] = {}
-    for trace in data.samplers:
+    for trace in data.grid.walks if data.grid else ():
         if trace.scores:
             by_sampler.setdefault(trace.sampler, []).append(trace)
-    if not by_sampler:
+    if data.grid is None or len(by_sampler) < 2:
         return
     figure = blank(height=420)
     told = []
@@ -202,13 +202,16 @@ def samplers(data: ReportData) -> Iterator[Picture]:
         needed = [_until_best(trace.scores) for trace in traces]
         told.append((sampler, str(len(traces)), f"{np.median(needed):g}", f"{middle[-1]:.4f}"))
     figure.update_xaxes(title_text="evaluations", rangemode="tozero")
-    figure.update_yaxes(title_text="best accuracy so far")
+    figure.update_yaxes(title_text="best objective so far")
     says = "; ".join(f"{name} found its best after {median}" for name, _, median, _ in told)
     yield Picture(
         name="samplers",
         choice="samplers",
         title="How fast the best point is found",
-        says=f"Median over seeds, with the middle half of them. Evaluations, median: {says}.",
+        says=(
+            f"By {data.grid.objective}: the median over seeds, with the middle "
+            f"half of them. In the median, {says} evaluations."
+        ),
         figure=figure,
         numbers=Table(
             "",

@@ -45,8 +45,12 @@ def plain(text: str) -> str:
 
     Others chose it, so it may be long, or a program.
     """
-    short = text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
-    return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escaped(text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…")
+
+
+def escaped(text: str) -> str:
+    """The same, however long."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def slug(text: str) -> str:

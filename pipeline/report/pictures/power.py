@@ -1,106 +1,105 @@
-"""Power over time, with the windows that were metered."""
+"""Power over time, with what the time was for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.report.data import Points, PowerTrace, PowerWindow, ReportData
-from pipeline.report.pictures.picture import Picture, blank, plain, rounded, slug, spread_over
+from pipeline.report.data import Points, ReportData
+from pipeline.report.pictures.picture import Picture, blank, rounded, slug, spread_over
 from pipeline.report.quantities import worth_of_energy
 from pipeline.report.theme import COLOURS
+from steps.outcome import Outcome
+
+if TYPE_CHECKING:
+    from pipeline.tracking import RecordedRun
 
 POINTS = 1000
-MOST_WINDOWS = 12
+
+
+class Window(NamedTuple):
+    """A stretch of the training."""
+
+    name: str
+    start_s: float
+    end_s: float
 
 
 def power(data: ReportData) -> Iterator[Picture]:
-    """One picture per recorded trace; of the first leader's epochs where there is none."""
-    traces = list(data.power) or list(_by_epoch(data))
-    for number, trace in enumerate(traces):
-        yield _of_trace(number, trace, recorded=bool(data.power))
-
-
-def _by_epoch(data: ReportData) -> Iterator[PowerTrace]:
-    """The mean power of each epoch is its energy over its time."""
+    """One picture per leader whose epochs were metered; an epoch's power is its mean."""
     runs = {run.run_id: run for run in data.runs}
-    for run_id, history in data.histories.items():
-        edges, watts = _epochs(history)
-        if not watts or run_id not in runs:
-            continue
-        yield PowerTrace(
-            name=runs[run_id].name,
-            at_s=edges,
-            power_w=[*watts, watts[-1]],
-            worth=worth_of_energy([runs[run_id]]).value,
-            windows=(PowerWindow("epochs", edges[0], edges[-1]),),
-        )
+    metered = [(runs.get(run_id), *_epochs(each)) for run_id, each in data.histories.items()]
+    known = [(run, edges, watts) for run, edges, watts in metered if run is not None and watts]
+    for number, (run, edges, watts) in enumerate(known, 1):
+        yield _of_run(number, run, edges, watts)
 
 
 def _epochs(history: Mapping[str, Points]) -> tuple[list[float], list[float]]:
     """Edges in seconds, shape (epochs + 1,), and the watts between them, shape (epochs,)."""
     energies = {step: value for step, _, value in history.get("epoch_energy_j", ())}
     edges, watts = [0.0], []
-    for step, _, time_s in sorted(history.get("epoch_time_s", ())):
-        if step not in energies or time_s <= 0:
+    for number, (step, _, time_s) in enumerate(sorted(history.get("epoch_time_s", ())), 1):
+        # An epoch that is missing would move all that follow.
+        if step != number or step not in energies or time_s <= 0:
             return [], []
         edges.append(edges[-1] + time_s)
         watts.append(energies[step] / time_s)
     return edges, watts
 
 
-def _of_trace(number: int, trace: PowerTrace, *, recorded: bool) -> Picture:
-    kept = spread_over(len(trace.at_s), POINTS)
+def _windows(run: "RecordedRun", edges: Sequence[float]) -> tuple[Window, ...]:
+    """The way to the target, and the epochs in which it was held."""
+    held = int(run.parameters["patience"])
+    if run.tags.get("outcome") != Outcome.REACHED or held >= len(edges):
+        return (Window("all epochs", edges[0], edges[-1]),)
+    there = edges[-1 - held]
+    windows = (Window("to the target", edges[0], there), Window("held", there, edges[-1]))
+    return tuple(window for window in windows if window.end_s > window.start_s)
+
+
+def _of_run(
+    number: int, run: "RecordedRun", edges: Sequence[float], watts: Sequence[float]
+) -> Picture:
+    worth = worth_of_energy([run]).value
     figure = blank(height=360, showlegend=False, margin={"t": 48})
+    kept = spread_over(len(edges), POINTS)
+    until_the_end = [*watts, watts[-1]]
     figure.add_scatter(
-        x=rounded((trace.at_s[index] for index in kept), 6),
-        y=rounded(trace.power_w[index] for index in kept),
+        x=rounded((edges[index] for index in kept), 6),
+        y=rounded(until_the_end[index] for index in kept),
         mode="lines",
-        line={"color": COLOURS[0], "shape": "linear" if recorded else "hv", "width": 1.5},
+        line={"color": COLOURS[0], "shape": "hv", "width": 1.5},
         fill="tozeroy",
         hovertemplate="%{x} s: %{y} W<extra></extra>",
     )
-    windows = trace.windows[:MOST_WINDOWS]
+    windows = _windows(run, edges)
     for place, window in enumerate(windows):
         figure.add_vrect(
             x0=window.start_s,
             x1=window.end_s,
-            fillcolor=COLOURS[(1 + place) % len(COLOURS)],
+            fillcolor=COLOURS[1 + place],
             opacity=0.12,
             line_width=0,
             annotation={
-                "text": plain(window.name),
+                "text": window.name,
                 "x": window.start_s,
                 "y": 1,
                 "xanchor": "left",
                 "yanchor": "bottom",
-                # Names of short windows would stand on each other.
+                # The name of a short window would stand on the next one's.
                 "yshift": 15 * (place % 2),
             },
         )
     figure.update_xaxes(title_text="time (s)")
-    figure.update_yaxes(title_text=f"power (W, {trace.worth})", rangemode="tozero")
+    figure.update_yaxes(title_text=f"power (W, {worth})", rangemode="tozero")
+    areas = sum((b - a) * watt for (a, b), watt in zip(pairwise(edges), watts, strict=True))
+    marked = ", ".join(f"{w.name} from {w.start_s:.3g} s to {w.end_s:.3g} s" for w in windows)
     return Picture(
-        name=f"power-{number + 1}-{slug(trace.name)[:40]}",
-        choice=trace.name,
-        title=f"Power of {trace.name}",
-        says=_says(trace, recorded=recorded),
+        name=f"power-{number}-{slug(run.name)[:40]}",
+        choice=run.name,
+        title=f"Power of {run.name}",
+        says=(
+            f"Mean power of each epoch, its energy over its time; {worth}, "
+            f"{areas / (edges[-1] - edges[0]):.3g} W on average. Marked: {marked}."
+        ),
         figure=figure,
     )
-
-
-def _says(trace: PowerTrace, *, recorded: bool) -> str:
-    mean = _mean(trace)
-    told = "Power as it was sampled" if recorded else "Mean power of each epoch, its energy / time"
-    windows = ", ".join(
-        f"{window.name} from {window.start_s:.3g} s to {window.end_s:.3g} s"
-        for window in trace.windows[:MOST_WINDOWS]
-    )
-    marked = f" Marked: {windows}." if windows else ""
-    return f"{told}; {trace.worth}, {mean:.3g} W on average.{marked}"
-
-
-def _mean(trace: PowerTrace) -> float:
-    steps = list(pairwise(trace.at_s))
-    if not steps:
-        return trace.power_w[0]
-    areas = sum((b - a) * w for (a, b), w in zip(steps, trace.power_w, strict=False))
-    return areas / (trace.at_s[-1] - trace.at_s[0])
