@@ -11,7 +11,7 @@ from pipeline.choice.objectives import (
     weighted,
 )
 from pipeline.choice.probability import probabilities_of_being_best
-from pipeline.choice.ranking import Choice, Ranked, choose, without_noise
+from pipeline.choice.ranking import Choice, Ranked, choose, names_apart, without_noise
 from pipeline.choice.worth import cautions, places, provenance, refuse_mixed
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "choose",
     "closest",
     "comparable",
+    "names_apart",
     "objective_named",
     "places",
     "probabilities_of_being_best",

@@ -1,14 +1,16 @@
 """What was found beside the ranking, as tables for the terminal and the report alike."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from pipeline.choice import names_apart
 from pipeline.compare.comparison import Comparison
 from pipeline.compare.findings import Findings
 from pipeline.lifetime import Lifetime
 from pipeline.pareto import Front
 from pipeline.profiles import Profiles
 from pipeline.report import Table
-from pipeline.units import grams, joules, three_digits
+from pipeline.report.quantities import named, unit_of
+from pipeline.units import grams, joules
 
 FACTORS = (1.0, 1.5, 2.0, 4.0)
 ROWS = 20
@@ -16,17 +18,18 @@ ROWS = 20
 
 def tables(comparison: Comparison, found: Findings) -> Iterator[Table]:
     """Those that were asked for."""
+    names = names_apart(comparison.choice.ranking)
     if comparison.countries and comparison.choice.ranking:
-        yield _elsewhere(comparison)
+        yield _elsewhere(comparison, names)
     if found.front is not None:
-        yield _front(found.front)
+        yield _front(found.front, names)
     if found.lifetime is not None:
-        yield _lifetime(found.lifetime)
+        yield _lifetime(found.lifetime, names)
     if found.profiles is not None:
         yield _profiles(found.profiles)
 
 
-def _elsewhere(comparison: Comparison) -> Table:
+def _elsewhere(comparison: Comparison, names: Mapping[str, str]) -> Table:
     # They read CodeCarbon's tables.
     from energy.carbon import intensity_of
     from pipeline.compare.elsewhere import emissions_elsewhere
@@ -37,7 +40,9 @@ def _elsewhere(comparison: Comparison) -> Table:
     rows = []
     for ranked in ranking:
         emissions = [told[place][ranked.config_id] for place in comparison.countries]
-        rows.append([ranked.name, *("-" if kg is None else grams(kg) for kg in emissions)])
+        rows.append(
+            [names[ranked.config_id], *("-" if kg is None else grams(kg) for kg in emissions)]
+        )
     return Table(
         title="The same energy elsewhere, CO2e",
         caption="By each country's mean carbon intensity, without a data centre's overhead.",
@@ -46,13 +51,18 @@ def _elsewhere(comparison: Comparison) -> Table:
     )
 
 
-def _front(front: Front) -> Table:
+def _front(front: Front, names: Mapping[str, str]) -> Table:
+    by_axis = list(zip(*front.values, strict=True))
+    units = [unit_of(axis.metric, of) for axis, of in zip(front.axes, by_axis, strict=False)]
     headings = [
-        f"{axis.metric}, {'less' if axis.less_is_better else 'more'} is better"
-        for axis in front.axes
+        f"{named(axis.metric, unit)}, {'less' if axis.less_is_better else 'more'} is better"
+        for axis, unit in zip(front.axes, units, strict=False)
     ]
     rows = [
-        [ranked.name, *map(three_digits, values)]
+        [
+            names[ranked.config_id],
+            *(unit.written(value) for unit, value in zip(units, values, strict=True)),
+        ]
         for ranked, values in zip(front.members, front.values, strict=True)
     ]
     left_out = f", {len(front.left_out)} without such figures" if front.left_out else ""
@@ -67,10 +77,10 @@ def _front(front: Front) -> Table:
     )
 
 
-def _lifetime(lifetime: Lifetime) -> Table:
+def _lifetime(lifetime: Lifetime, names: Mapping[str, str]) -> Table:
     rows = [
         [
-            variant.configuration.name,
+            names[variant.configuration.config_id],
             variant.mode,
             joules(variant.training_j),
             joules(variant.search_j),
@@ -81,21 +91,21 @@ def _lifetime(lifetime: Lifetime) -> Table:
     ]
     return Table(
         title=f"Energy over {lifetime.inferences:,} inferences",
-        caption=" ".join(_stages(lifetime)) or "No energy per inference was recorded.",
+        caption=" ".join(_stages(lifetime, names)) or "No energy per inference was recorded.",
         columns=["configuration", "model", "training", "search", "an inference", "in all"],
         rows=rows,
     )
 
 
-def _stages(lifetime: Lifetime) -> Iterator[str]:
+def _stages(lifetime: Lifetime, names: Mapping[str, str]) -> Iterator[str]:
     for stage in lifetime.stages:
         variant = stage.variant
-        named = f"{variant.configuration.name} as {variant.mode}"
+        model = f"{names[variant.configuration.config_id]} as {variant.mode}"
         unchecked = "" if variant.val_accuracy is not None else " (its accuracy was not recorded)"
         if stage.from_inferences == 0:
-            yield f"{named} takes the least from the first inference on{unchecked}."
+            yield f"{model} takes the least from the first inference on{unchecked}."
         else:
-            yield f"From {stage.from_inferences:,} inferences on: {named}{unchecked}."
+            yield f"From {stage.from_inferences:,} inferences on: {model}{unchecked}."
     if lifetime.left_out:
         why = lifetime.left_out[0].why
         yield f"{len(lifetime.left_out)} models are left out, the first because: {why}."

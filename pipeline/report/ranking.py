@@ -22,6 +22,8 @@ METRICS = (
 MOST_ROWS = 500
 """More make the page slow, and nobody reads them there: all are in the file beside it."""
 FAR_APART = 5
+LEADERS = 15
+"""Over whose intervals the whiskers' scale goes: one far behind would press all together."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def ranking(data: ReportData) -> Ranking:
         return Ranking((), (), 0)
     metrics = [data.metric, *(metric for metric in METRICS if metric != data.metric)]
     units = {metric: _unit(metric, shown) for metric in metrics}
-    scale = _Scale.over([ranked.intervals.get(data.metric) for ranked in shown])
+    leaders = shown[:LEADERS]
+    scale = _Scale.over([ranked.intervals.get(data.metric) for ranked in leaders])
     tied = {ranked.config_id for ranked in data.choice.tied_with or ()}
     names = differing(shown)
     rows = [
@@ -104,7 +107,9 @@ def ranking(data: ReportData) -> Ranking:
             place=place,
             name=ranked.name,
             config_id=ranked.config_id,
-            told_apart=", ".join(f"{name} {ranked.parameters.get(name, '-')}" for name in names),
+            told_apart=", ".join(
+                f"{name}\u00a0{ranked.parameters.get(name) or '-'}" for name in names
+            ),
             mark="first" if place == 1 else "tied" if ranked.config_id in tied else "",
             repeats=ranked.repeats,
             cells=[
@@ -156,12 +161,15 @@ class _Scale:
     def whisker(self, interval: "Interval | None") -> Whisker | None:
         if self.high <= self.low or interval is None:
             return None
+        if not self.low <= interval.mean <= self.high:
+            return None
         at = self._percent(interval.mean)
         if interval.low is None or interval.high is None:
             return Whisker(at, at, at)
         return Whisker(at, self._percent(interval.low), self._percent(interval.high))
 
     def _percent(self, value: float) -> float:
+        value = min(max(value, self.low), self.high)
         if self.is_logarithm:
             share = math.log(value / self.low) / math.log(self.high / self.low)
         else:

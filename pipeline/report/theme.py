@@ -51,7 +51,7 @@ def theme() -> dict[str, Any]:
             "colorscale": {"sequential": "Cividis"},
             "margin": {"l": 12, "r": 12, "t": 14, "b": 12},
             "xaxis": {**flat, "showgrid": False, "showline": True, "ticks": "outside"},
-            "yaxis": flat,
+            "yaxis": {**flat, "ticklabelstandoff": 5},
             "annotationdefaults": {"font": {"size": 13}},
             "scene": {"xaxis": axes, "yaxis": axes, "zaxis": axes},
             "legend": {"orientation": "h", "yanchor": "top", "y": -0.18, "x": 0},

@@ -97,7 +97,10 @@ def walks_of(run_id: str) -> tuple[str, list[Walked]]:
         try:
             path = MlflowClient().download_artifacts(run_id, WALKS, folder)
             told = json.loads(Path(path).read_bytes())
-            walked = [(str(s), int(seed), [float(v) for v in of]) for s, seed, of in told["walks"]]
+            walked: list[Walked] = [
+                (str(sampler), int(seed), [float(score) for score in scores])
+                for sampler, seed, scores in told["walks"]
+            ]
             return str(told["objective"]), walked
         except (MlflowException, OSError, ValueError, TypeError, KeyError):
             return "", []

@@ -68,6 +68,7 @@ def test_the_epochs_that_held_the_target_are_marked(data):
     way, patience = [(shape.x0, shape.x1) for shape in picture.figure.layout.shapes]
     assert way == (0, pytest.approx(sum(times) - held))
     assert patience == pytest.approx((sum(times) - held, sum(times)))
+    assert "time (s)" in str(picture.figure.layout.xaxis.title.text)
 
 
 def test_of_a_curve_that_mlflow_thinned_out_no_sum_is_shown(data):

@@ -8,7 +8,14 @@ import plotly.graph_objects as go
 from pipeline.report.data import ReportData
 from pipeline.report.effects_in_words import about
 from pipeline.report.pictures import panels
-from pipeline.report.pictures.by_value import NO_VALUE, ByValue, numbers, over_values, whiskers
+from pipeline.report.pictures.by_value import (
+    NO_VALUE,
+    ByValue,
+    categories,
+    numbers,
+    over_values,
+    whiskers,
+)
 from pipeline.report.pictures.picture import Picture, blank, plain, slug
 from pipeline.report.quantities import Unit, doubt, named, unit_of
 from pipeline.report.theme import COLOURS, PAPER
@@ -42,7 +49,12 @@ def _of_parameter(data: ReportData, effect: "Effect", shown: Mapping[str, ByValu
     doubts = {metric: doubt(metric, data.runs) for metric in shown}
     titles = [named(metric, units[metric], doubts[metric]) for metric in shown]
     columns = 2 if len(shown) == 4 else min(3, len(shown))
-    figure = blank(showlegend=False, **panels.layout(titles, columns, 290))
+    figure = blank(
+        showlegend=False,
+        # What would have to be tiny to fit into its bar is in the table below.
+        uniformtext={"minsize": 10, "mode": "hide"},
+        **panels.layout(titles, columns, 290),
+    )
     for number, (metric, by_value) in enumerate(shown.items()):
         _panel(figure, number, by_value, units[metric], hatched="estimated" in doubts[metric])
     return Picture(
@@ -66,6 +78,7 @@ def _panel(figure: go.Figure, number: int, by_value: ByValue, unit: Unit, *, hat
         text=[f"{mean:g}" for mean in means],
         textposition="inside",
         insidetextanchor="start",
+        insidetextfont={"color": PAPER},
         marker={**marker, "pattern": ESTIMATE} if hatched else marker,
         hovertemplate="%{x}: %{y}<extra></extra>",
         **at,
@@ -74,7 +87,7 @@ def _panel(figure: go.Figure, number: int, by_value: ByValue, unit: Unit, *, hat
         figure.add_trace(trace.update(at))
     figure.update_layout(
         {
-            panels.axis("xaxis", number): {"type": "category"},
+            panels.axis("xaxis", number): categories(by_value),
             panels.axis("yaxis", number): {"rangemode": "tozero"},
         }
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from pipeline.report.data import ReportData
 from pipeline.report.pictures import panels
-from pipeline.report.pictures.by_value import NO_VALUE, numbers, over_values, whiskers
+from pipeline.report.pictures.by_value import NO_VALUE, categories, numbers, over_values, whiskers
 from pipeline.report.pictures.picture import Picture, blank, plain
 from pipeline.report.quantities import doubt, named, unit_of
 from pipeline.report.theme import COLOURS
@@ -36,7 +36,7 @@ def per_epoch(data: ReportData) -> Iterator[Picture]:
         )
         for trace in whiskers(by_value, units[metric]):
             figure.add_trace(trace.update(at))
-        along = {"type": "category", "title": {"text": "batch size"}}
+        along = {**categories(by_value), "title": {"text": "batch size"}}
         figure.update_layout(
             {
                 panels.axis("xaxis", number): along,

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from pipeline.choice import Interval
 from pipeline.report.data import Table
-from pipeline.report.pictures.picture import plain
+from pipeline.report.pictures.picture import plain, tick
 from pipeline.report.quantities import Unit
 from pipeline.report.theme import TEXT
 
@@ -67,6 +67,17 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def categories(by_value: ByValue) -> dict[str, object]:
+    """An axis of the values, none of which is written over the next panel."""
+    names = [value or NO_VALUE for value in by_value]
+    return {
+        "type": "category",
+        "tickmode": "array",
+        "tickvals": [plain(name) for name in names],
+        "ticktext": [tick(name) for name in names],
+    }
 
 
 def whiskers(by_value: ByValue, unit: Unit) -> Iterator[go.Scatter]:

@@ -8,6 +8,7 @@ from pipeline.report.pictures.picture import (
     LOGARITHMIC,
     Picture,
     blank,
+    names_of_runs,
     plain,
     rounded,
     spread_over,
@@ -29,7 +30,7 @@ LOSSES = (("val_loss", "validation"), ("train_loss", "training"))
 
 def curves(data: ReportData) -> Iterator[Picture]:
     """One picture per axis that any of the runs has."""
-    names = {run.run_id: run.name for run in data.runs}
+    names = names_of_runs(data.runs)
     for axis in AXES:
         along = {
             run_id: x

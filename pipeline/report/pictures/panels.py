@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-GAP_ACROSS_PX, GAP_DOWN_PX = 60, 100
+GAP_ACROSS_PX, GAP_DOWN_PX = 60, 115
 USUAL_WIDTH_PX = 900
 
 

@@ -4,14 +4,17 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from pipeline.report.data import Table
 
-LONGEST_NAME = 44
+if TYPE_CHECKING:
+    from pipeline.tracking import RecordedRun
+
+LONGEST_NAME, LONGEST_TICK = 44, 12
 POINTS_PER_LINE = 300
 LOGARITHMIC = {"type": "log", "dtick": "D2", "tickformat": "~g"}
 """An axis with a tick at 1, 2 and 5."""
@@ -51,6 +54,25 @@ def plain(text: str) -> str:
 def escaped(text: str) -> str:
     """The same, however long."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def names_of_runs(runs: Iterable["RecordedRun"]) -> dict[str, str]:
+    """By run id its name, with the configuration behind it where another has the same."""
+    runs = list(runs)
+    sharing: dict[str, set[str]] = {}
+    for run in runs:
+        sharing.setdefault(run.name, set()).add(run.tags.get("config_id", ""))
+    return {
+        run.run_id: run.name
+        if len(sharing[run.name]) == 1
+        else f"{run.name} ({run.tags.get('config_id', '')[:6]})"
+        for run in runs
+    }
+
+
+def tick(text: str) -> str:
+    """Of a value, what has room under its bar."""
+    return escaped(text if len(text) <= LONGEST_TICK else f"{text[: LONGEST_TICK - 1]}…")
 
 
 def slug(text: str) -> str:

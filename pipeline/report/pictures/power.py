@@ -5,8 +5,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.report.data import Points, ReportData
-from pipeline.report.pictures.picture import Picture, blank, rounded, slug, spread_over
-from pipeline.report.quantities import worth_of_energy
+from pipeline.report.pictures.picture import (
+    Picture,
+    blank,
+    names_of_runs,
+    rounded,
+    slug,
+    spread_over,
+)
+from pipeline.report.quantities import unit_of, worth_of_energy
 from pipeline.report.theme import COLOURS
 from steps.outcome import Outcome
 
@@ -27,10 +34,11 @@ class Window(NamedTuple):
 def power(data: ReportData) -> Iterator[Picture]:
     """One picture per leader whose epochs were metered; an epoch's power is its mean."""
     runs = {run.run_id: run for run in data.runs}
+    names = names_of_runs(data.runs)
     metered = [(runs.get(run_id), *_epochs(each)) for run_id, each in data.histories.items()]
     known = [(run, edges, watts) for run, edges, watts in metered if run is not None and watts]
     for number, (run, edges, watts) in enumerate(known, 1):
-        yield _of_run(number, run, edges, watts)
+        yield _of_run(number, run, names[run.run_id], edges, watts)
 
 
 def _epochs(history: Mapping[str, Points]) -> tuple[list[float], list[float]]:
@@ -57,46 +65,48 @@ def _windows(run: "RecordedRun", edges: Sequence[float]) -> tuple[Window, ...]:
 
 
 def _of_run(
-    number: int, run: "RecordedRun", edges: Sequence[float], watts: Sequence[float]
+    number: int, run: "RecordedRun", name: str, edges: Sequence[float], watts: Sequence[float]
 ) -> Picture:
     worth = worth_of_energy([run]).value
-    figure = blank(height=360, showlegend=False, margin={"t": 48})
+    unit = unit_of("epoch_time_s", [edges[-1]])
+    figure = blank(height=360, showlegend=False, margin={"t": 40})
     kept = spread_over(len(edges), POINTS)
     until_the_end = [*watts, watts[-1]]
     figure.add_scatter(
-        x=rounded((edges[index] for index in kept), 6),
+        x=rounded((edges[index] / unit.size for index in kept), 6),
         y=rounded(until_the_end[index] for index in kept),
         mode="lines",
-        line={"color": COLOURS[0], "shape": "hv", "width": 1.5},
-        fill="tozeroy",
-        hovertemplate="%{x} s: %{y} W<extra></extra>",
+        line={"color": COLOURS[0], "shape": "hv", "width": 2},
+        hovertemplate=f"%{{x}} {unit.name}: %{{y}} W<extra></extra>",
     )
     windows = _windows(run, edges)
     for place, window in enumerate(windows):
+        side = ("left", window.start_s) if place == 0 else ("right", window.end_s)
         figure.add_vrect(
-            x0=window.start_s,
-            x1=window.end_s,
+            x0=window.start_s / unit.size,
+            x1=window.end_s / unit.size,
             fillcolor=COLOURS[1 + place],
-            opacity=0.12,
+            opacity=0.15,
+            layer="below",
             line_width=0,
             annotation={
                 "text": window.name,
-                "x": window.start_s,
+                "x": side[1] / unit.size,
                 "y": 1,
-                "xanchor": "left",
+                "xanchor": side[0],
                 "yanchor": "bottom",
-                # The name of a short window would stand on the next one's.
-                "yshift": 15 * (place % 2),
             },
         )
-    figure.update_xaxes(title_text="time (s)")
+    figure.update_xaxes(title_text=f"time ({unit.name})")
     figure.update_yaxes(title_text=f"power (W, {worth})", rangemode="tozero")
     areas = sum((b - a) * watt for (a, b), watt in zip(pairwise(edges), watts, strict=True))
-    marked = ", ".join(f"{w.name} from {w.start_s:.3g} s to {w.end_s:.3g} s" for w in windows)
+    marked = "; ".join(
+        f"{each.name}, {unit.written(each.end_s - each.start_s)} {unit.name}" for each in windows
+    )
     return Picture(
         name=f"power-{number}-{slug(run.name)[:40]}",
-        choice=run.name,
-        title=f"Power of {run.name}",
+        choice=name,
+        title=f"Power of {name}",
         says=(
             f"Mean power of each epoch, its energy over its time; {worth}, "
             f"{areas / (edges[-1] - edges[0]):.3g} W on average. Marked: {marked}."

@@ -1,9 +1,10 @@
 """Energy against accuracy."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipeline.choice import names_apart
 from pipeline.report.data import ReportData, Table
 from pipeline.report.pictures.picture import (
     LOGARITHMIC,
@@ -34,6 +35,7 @@ def tradeoff(data: ReportData) -> Iterator[Picture]:
     ]
     if len(both) < 2:
         return
+    names = names_apart(data.choice.ranking)
     unit = unit_of(ENERGY, [_at(ranked)[0] for ranked in both])
     front = sorted((each for each in both if each.config_id in set(data.front)), key=_at)
     on_front = {ranked.config_id for ranked in front}
@@ -44,7 +46,7 @@ def tradeoff(data: ReportData) -> Iterator[Picture]:
         name="configuration",
         mode="markers",
         marker={"color": REST, "size": 7, "opacity": 0.6},
-        **_points(shown, unit),
+        **_points(shown, names, unit),
     )
     if front:
         figure.add_scatter(
@@ -52,7 +54,7 @@ def tradeoff(data: ReportData) -> Iterator[Picture]:
             mode="lines+markers",
             line={"color": FRONT, "shape": "hv"},
             marker={"color": FRONT, "size": 10, "symbol": "diamond"},
-            **_points(front, unit),
+            **_points(front, names, unit),
         )
     energies = [_at(ranked)[0] for ranked in both]
     wide = min(energies) > 0 and max(energies) / min(energies) > 20
@@ -66,7 +68,7 @@ def tradeoff(data: ReportData) -> Iterator[Picture]:
         title="Every configuration, and the Pareto front",
         says=_says(len(both), len(shown) + len(front), len(front)),
         figure=figure,
-        numbers=_numbers(front, unit, title),
+        numbers=_numbers(front, names, unit, title),
     )
 
 
@@ -74,11 +76,11 @@ def _at(ranked: "Ranked") -> tuple[float, float]:
     return ranked.mean(ENERGY) or math.nan, ranked.mean(ACCURACY) or math.nan
 
 
-def _points(ranking: Sequence["Ranked"], unit: Unit) -> dict[str, Any]:
+def _points(ranking: Sequence["Ranked"], names: Mapping[str, str], unit: Unit) -> dict[str, Any]:
     return {
         "x": rounded(_at(ranked)[0] / unit.size for ranked in ranking),
         "y": rounded(_at(ranked)[1] for ranked in ranking),
-        "text": [plain(ranked.name) for ranked in ranking],
+        "text": [plain(names[ranked.config_id]) for ranked in ranking],
         "hovertemplate": f"%{{text}}<br>%{{x}} {unit.name}, %{{y}}<extra></extra>",
     }
 
@@ -95,8 +97,12 @@ def _says(all_: int, shown: int, front: int) -> str:
     return f"{told} {beaten} on the Pareto front in both."
 
 
-def _numbers(front: Sequence["Ranked"], unit: Unit, title: str) -> Table | None:
+def _numbers(
+    front: Sequence["Ranked"], names: Mapping[str, str], unit: Unit, title: str
+) -> Table | None:
     if not front:
         return None
-    rows = [(r.name, number(r, ENERGY, unit).text, number(r, ACCURACY).text) for r in front]
+    rows = [
+        (names[r.config_id], number(r, ENERGY, unit).text, number(r, ACCURACY).text) for r in front
+    ]
     return Table("", "On the Pareto front", ("configuration", title, "Validation accuracy"), rows)
