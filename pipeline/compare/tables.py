@@ -52,11 +52,13 @@ def _elsewhere(comparison: Comparison, names: Mapping[str, str]) -> Table:
 
 
 def _front(front: Front, names: Mapping[str, str]) -> Table:
-    by_axis = list(zip(*front.values, strict=True))
-    units = [unit_of(axis.metric, of) for axis, of in zip(front.axes, by_axis, strict=False)]
+    units = [
+        unit_of(axis.metric, [values[place] for values in front.values])
+        for place, axis in enumerate(front.axes)
+    ]
     headings = [
         f"{named(axis.metric, unit)}, {'less' if axis.less_is_better else 'more'} is better"
-        for axis, unit in zip(front.axes, units, strict=False)
+        for axis, unit in zip(front.axes, units, strict=True)
     ]
     rows = [
         [
