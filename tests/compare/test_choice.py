@@ -7,7 +7,7 @@ import pytest
 from recorded_runs import ENERGY, choice_of, order, reasons, repeats, run_of
 from scipy import stats
 
-from pipeline.choice import Choice, Noise, weighted
+from pipeline.choice import Choice, Noise, names_apart, weighted
 from pipeline.choice.verdict import MOST_REPEATS, repeats_to_decide
 
 MISSES = ("BUDGET_EXHAUSTED", "DIVERGED")
@@ -20,6 +20,17 @@ def test_configurations_are_ranked_by_their_mean_over_repeats():
     assert [ranked.intervals[ENERGY].mean for ranked in choice.ranking] == [105, 119, 120]
     assert [len(ranked.runs) for ranked in choice.ranking] == [2, 2, 2]
     assert "seed" not in choice.ranking[0].parameters
+
+
+def test_configurations_of_the_same_name_are_told_apart_by_their_id():
+    runs = [run_of(0.1, hidden=(8,)), run_of(0.1, hidden=(16,)), run_of(0.2)]
+    choice = choice_of(runs)
+    names = names_apart(choice.ranking)
+    assert len(set(names.values())) == 3
+    for ranked in choice.ranking:
+        is_shared = ranked.parameters["lr"] == "0.1"
+        assert names[ranked.config_id].startswith(ranked.name)
+        assert (ranked.config_id[:6] in names[ranked.config_id]) == is_shared
 
 
 def test_each_objective_ranks_by_its_own_metric():

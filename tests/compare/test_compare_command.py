@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from mlflow.entities import Metric, Param, RunTag
@@ -171,6 +173,42 @@ def test_runs_of_other_authors_are_told_with_their_reason_and_few_lines(plant, g
     assert out.count("Left out") <= 12
     assert "more, each with its reason in --json" in out
     assert len(json.loads(greenest("compare", "--json")[1])["excluded"]) == 41
+
+
+def test_searches_and_grids_of_another_version_do_not_keep_a_report_from_being_left(
+    plant, greenest, store, tmp_path
+):
+    def without(run, *names):
+        return replace(run, parameters={k: v for k, v in run.parameters.items() if k not in names})
+
+    def tagged(run, **tags):
+        return replace(run, tags={**run.tags, **tags})
+
+    search = replace(
+        run_of(0.9),
+        name="a search",
+        parameters={"fixed.an_option_that_was": "1"},
+        metrics={"search_time_s": 3.0},
+        tags={"search.key": "k"},
+    )
+    (parent,) = plant(search)
+    of_search = {"mlflow.parentRunId": parent, "search.role": "trial"}
+    given_up = tagged(run_of(0.3, outcome="CAPPED"), **of_search)
+    point = replace(
+        run_of(0.9),
+        parameters={"data_width": "8"},
+        tags={"grid.run_id": "gone", "mlflow.parentRunId": "gone"},
+    )
+    plant(tagged(run_of(0.1), **of_search), run_of(0.2), without(given_up, "max_epochs"), point)
+    code, _, err = greenest("compare")
+    assert code == 0, err
+    assert "Traceback" not in err
+    experiment = store.get_experiment_by_name("green").experiment_id
+    (run,) = store.search_runs([experiment], "tags.`greenest.kind` = 'comparison'")
+    report = Path(store.download_artifacts(run.info.run_id, "report.html", str(tmp_path)))
+    text = report.read_text(encoding="utf-8")
+    assert "given up, since they could no longer win" in text
+    assert 'id="fixed-point"' not in text
 
 
 def test_nothing_recorded_of_an_objective_is_told_as_such(plant, greenest):

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.report import page
 from pipeline.report.left_out import left_out
+from pipeline.report.ranking import ranking
 
 HOSTILE = """<script>alert(1)</script><!-- " ' & {{ 7 * 7 }} </title>"""
 QUOTED = """csv:it's "mine"/<b>rows</b>.csv"""
@@ -145,6 +146,25 @@ def test_what_the_data_do_not_have_is_not_there():
     data = invented.report_data(invented.runs(3), histories={})
     sections = {attributes["id"] for attributes in page_of(data).all("section")}
     assert sections == {"answer", "ranking", "reading"}
+
+
+def test_a_figure_of_the_model_is_not_said_to_be_a_cost_to_the_target():
+    text = page_of(invented.report_data(invented.runs(6), is_cost=False)).text
+    assert "The least energy with a validation accuracy above 0.95" in text
+    assert "Energy to the target" not in text
+
+
+def test_a_configuration_far_behind_does_not_press_the_whiskers_of_the_leaders_together():
+    made = [
+        invented.run_of(0.01 * (place + 1), seed=seed, energy_j=100.0 + place + seed)
+        for place in range(15)
+        for seed in range(3)
+    ]
+    far = [invented.run_of(0.9, seed=seed, energy_j=50_000.0 + seed) for seed in range(3)]
+    alone, together = (ranking(invented.report_data(runs)) for runs in (made, made + far))
+    assert together.rows[-1].whisker is None
+    assert together.rows[14].whisker.at - together.rows[0].whisker.at > 30
+    assert alone.rows[14].whisker.at - alone.rows[0].whisker.at > 30
 
 
 def test_measured_estimated_and_absent_look_different():
