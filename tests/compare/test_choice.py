@@ -23,7 +23,7 @@ def test_configurations_are_ranked_by_their_mean_over_repeats():
 
 
 def test_configurations_of_the_same_name_are_told_apart_by_their_id():
-    runs = [run_of(0.1, hidden=(8,)), run_of(0.1, hidden=(16,)), run_of(0.2)]
+    runs = [run_of(0.1, hidden="8"), run_of(0.1, hidden="16"), run_of(0.2)]
     choice = choice_of(runs)
     names = names_apart(choice.ranking)
     assert len(set(names.values())) == 3
