@@ -60,7 +60,8 @@ def _windows(run: "RecordedRun", edges: Sequence[float]) -> tuple[Window, ...]:
     if run.tags.get("outcome") != Outcome.REACHED or held >= len(edges):
         return (Window("all epochs", edges[0], edges[-1]),)
     there = edges[-1 - held]
-    windows = (Window("to the target", edges[0], there), Window("held", there, edges[-1]))
+    held_for = f"held for {held} {'epoch' if held == 1 else 'epochs'}"
+    windows = (Window("to the target", edges[0], there), Window(held_for, there, edges[-1]))
     return tuple(window for window in windows if window.end_s > window.start_s)
 
 
