@@ -62,10 +62,18 @@ def energy_parts(run: "RecordedRun") -> Mapping[str, str]:
     return parts
 
 
+def kind_of(provenance: str) -> str:
+    """``measured``, ``estimated`` or ``absent``, of what a tag says of a part of the energy.
+
+    What is said in other words, by another version or author, is not known to be measured.
+    """
+    kind, *_ = provenance.split() or ("absent",)
+    return kind if kind in ("measured", "absent") else "estimated"
+
+
 def worth(run: "RecordedRun") -> str:
     """What the total is worth: ``(measured)``, ``(estimated)`` or ``(partly estimated)``."""
-    told = [run.tags.get(f"energy.{part}", "absent").split(" ")[0] for part in PARTS]
-    kinds = set(told) - {"absent"}
+    kinds = {kind_of(run.tags.get(f"energy.{part}", "")) for part in PARTS} - {"absent"}
     if not kinds:
         return "(absent)"
     return f"({kinds.pop()})" if len(kinds) == 1 else "(partly estimated)"

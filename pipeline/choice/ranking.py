@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.choice.comparable import Excluded
 from pipeline.choice.noise import Estimate, Interval, Noise
-from pipeline.choice.objectives import TABLE, Objective
+from pipeline.choice.objectives import MOST, TABLE, Objective
 from pipeline.choice.repeats import (
     Figures,
     Repeat,
@@ -71,7 +71,7 @@ class Ranked:
             values = [run.metrics.get(metric, math.nan) for run in reached]
             means += [sum(values) / len(values)] if values else []
         mean = sum(means) / len(means)
-        return mean if math.isfinite(mean) else None
+        return mean if abs(mean) < MOST else None
 
     @cached_property
     def _by_seed(self) -> tuple[Repeat, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline.choice import closest
 from pipeline.report.data import ReportData
 from pipeline.report.quantities import Number, Worth, name_of, number
+from pipeline.units import kind_of
 
 if TYPE_CHECKING:
     from pipeline.choice import Choice, Ranked
@@ -81,8 +82,9 @@ def _verdict(choice: "Choice", metric: str) -> str:
 
 def differing(ranking: Sequence["Ranked"]) -> list[str]:
     """Hyperparameters that tell the configurations apart."""
+    names = dict.fromkeys(name for ranked in ranking for name in ranked.parameters)
     first = ranking[0].parameters
-    return [name for name in first if any(r.parameters.get(name) != first[name] for r in ranking)]
+    return [n for n in names if any(r.parameters.get(n) != first.get(n) for r in ranking)]
 
 
 def worth_of_parts(provenance: Mapping[str, Sequence[str]]) -> list[tuple[str, str, Worth]]:
@@ -94,7 +96,7 @@ def worth_of_parts(provenance: Mapping[str, Sequence[str]]) -> list[tuple[str, s
 
 
 def _worth(tellings: Sequence[str]) -> Worth:
-    kinds = {told.split(" ", 1)[0] for told in tellings} or {"absent"}
+    kinds = {kind_of(told) for told in tellings} or {"absent"}
     return Worth(kinds.pop()) if len(kinds) == 1 else Worth.PARTLY
 
 

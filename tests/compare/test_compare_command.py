@@ -199,7 +199,10 @@ def test_searches_and_grids_of_another_version_do_not_keep_a_report_from_being_l
         parameters={"data_width": "8"},
         tags={"grid.run_id": "gone", "mlflow.parentRunId": "gone"},
     )
-    plant(tagged(run_of(0.1), **of_search), run_of(0.2), without(given_up, "max_epochs"), point)
+    guessed = {"energy.gpu": "", "energy.cpu": "guessed"}
+    first = tagged(run_of(0.1, hidden="8"), **of_search, **guessed)
+    second = without(tagged(run_of(0.2), **guessed), "hidden")
+    plant(first, second, without(given_up, "max_epochs"), point)
     code, _, err = greenest("compare")
     assert code == 0, err
     assert "Traceback" not in err
