@@ -20,6 +20,7 @@ HEADINGS = (
     "energy of a row",
 )
 ABSENT = "-"
+FLOAT32 = "float32"
 EDGES = ("", "_low", "_high")
 """Behind the name of a figure: its middle and the ends of its range."""
 
@@ -39,7 +40,9 @@ def variants_table(run: "RecordedRun") -> str:
         return "\n\n".join(_remarks(run))
     rows = [HEADINGS, ("---",) * len(HEADINGS), *(_row(run, mode) for mode in modes.split(", "))]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return "\n\n".join((table, _how_measured(run), *_remarks(run)))
+    # What is emulated runs nowhere, and without float32 there is no file.
+    measured = [_how_measured(run)] if FLOAT32 in modes.split(", ") else []
+    return "\n\n".join((table, *measured, *_remarks(run)))
 
 
 def _row(run: "RecordedRun", mode: str) -> tuple[str, ...]:
@@ -95,6 +98,8 @@ def _how_measured(run: "RecordedRun") -> str:
         for part in ("gpu", "cpu", "ram")
         if f"{WORTH}{part}" in run.tags
     ]
+    windows = run.tags.get("inference.windows")
+    worth += [f"windows: {windows}"] if windows else []
     return f"{told} Energy: {'; '.join(worth)}." if worth else told
 
 

@@ -178,9 +178,20 @@ def tags(quantization: "Quantization") -> dict[str, str]:
             f"{mode}: {energy.rejected}" for mode, energy in energies.items() if energy.rejected
         ),
     }
+    if energies:
+        told["inference.windows"] = _windows(min(each.window_s for each in energies.values()))
     for energy in energies.values():
         told |= {f"inference.energy.{part}": worth for part, worth in energy.provenance.items()}
     return {name: text for name, text in told.items() if text}
+
+
+def _windows(shortest_s: float) -> str:
+    from steps.quantize.inference import PUBLISHED_S, WINDOWS
+
+    told = f"{WINDOWS} of {shortest_s:.3g} s each"
+    if shortest_s >= PUBLISHED_S:
+        return told
+    return f"{told}, short of the {PUBLISHED_S:.0f} s of figures to publish"
 
 
 def _by_reason(refused: Mapping[str, str]) -> Iterator[str]:

@@ -15,6 +15,9 @@ from energy import EnergyMeter, IdlePower, Measurement
 from energy.clock import Clock, MonotonicClock
 
 WINDOWS = 5
+PUBLISHED_S = 10.0
+"""Of a window whose joules are for others to see."""
+
 WARM_UP_SHARE = 0.25
 """Of a window, before the first one."""
 
@@ -50,6 +53,7 @@ class InferenceEnergy:
         spread: highest less lowest window, divided by the median, of `gross`.
         rejected: why these joules stand for nothing, None if they do stand.
         inferences: in all windows.
+        window_s: seconds of the shortest window.
         provenance: of the parts gpu, cpu and ram, as for training.
         cpu_utilization: of the whole machine, 0 to 1, in all windows; None if not known.
         gpu_utilization: likewise, of the GPUs.
@@ -60,6 +64,7 @@ class InferenceEnergy:
     spread: float
     rejected: str | None
     inferences: int
+    window_s: float
     provenance: Mapping[str, str]
     cpu_utilization: float | None
     gpu_utilization: float | None
@@ -131,6 +136,7 @@ def _of_windows(
         spread=spread,
         rejected=_why_rejected([window for window, _ in windows], spread),
         inferences=sum(count for _, count in windows),
+        window_s=min(window.duration_s for window, _ in windows),
         provenance=dict(whole.provenance),
         cpu_utilization=whole.cpu_utilization,
         gpu_utilization=whole.gpu_utilization,

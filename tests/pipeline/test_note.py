@@ -179,6 +179,7 @@ OF_VARIANTS = {
     "quantized.simulated": "fixed:8.4/4.2",
     "inference.rejected": "int8: its 5 windows differ by 13.5%, allowed are 5%",
     "inference.energy.cpu": "measured (RAPL)",
+    "inference.windows": "5 of 2 s each",
 }
 
 
@@ -210,6 +211,7 @@ def test_no_model_is_shown_as_chosen_where_none_was():
 
 def test_rejected_energy_and_emulation_are_told():
     text = note_of({**SPENT, **TESTED, **VARIANTS}, OF_VARIANTS)
+    assert "Energy: CPU measured (RAPL); windows: 5 of 2 s each." in text
     assert "Energy that stands for nothing: `int8: its 5 windows differ" in text
     assert "Emulated, so that it has neither speed nor energy: `fixed:8.4/4.2`" in text
 
@@ -218,6 +220,15 @@ def test_where_no_model_could_be_made_the_reason_is_told():
     tags = {"outcome": "REACHED", **CARBON, "quantized.refused": "float32, int8: no such thing"}
     text = note_of({**SPENT, **TESTED}, tags)
     assert "Could not be made: `float32, int8: no such thing`." in text
+
+
+def test_an_emulation_alone_is_not_told_to_run_in_litert():
+    both = note_of({**SPENT, **TESTED, **VARIANTS}, OF_VARIANTS)
+    assert "All run in LiteRT" in both
+    tags = {"outcome": "REACHED", **CARBON, "quantized.modes": "fixed:8.4/4.2"}
+    alone = note_of({**SPENT, **TESTED, **VARIANTS}, tags)
+    assert "| fixed:8.4/4.2 | - | 0.8000 |" in alone
+    assert "LiteRT" not in alone
 
 
 def test_fine_tuning_is_told_as_a_part_of_the_cost_or_as_none():

@@ -28,6 +28,7 @@ def variant(
         spread=0.01,
         rejected=rejected,
         inferences=1000,
+        window_s=2.0,
         provenance={"cpu": "measured (a test)"},
         cpu_utilization=None,
         gpu_utilization=None,

@@ -48,6 +48,7 @@ def test_joules_of_a_call_are_power_times_its_time(clock):
     assert energies["b"].gross.median_j == pytest.approx(240 * CALL_S)
     for energy in energies.values():
         assert energy.spread == pytest.approx(0, abs=1e-9)
+        assert energy.window_s == pytest.approx(2.0, abs=0.1)
         assert energy.rejected is None
         assert energy.net is None
         assert energy.provenance["cpu"] == "measured (replayed from a trace)"

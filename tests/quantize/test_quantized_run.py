@@ -15,7 +15,7 @@ from steps.configuration import parse
 from steps.evaluate import Scores
 from steps.partition import partition
 from steps.preprocess import preprocess
-from steps.quantize import Latency, Quantization, Variant
+from steps.quantize import InferenceEnergy, Joules, Latency, Quantization, Variant
 
 FIXED = "fixed:8.4/4.2"
 FINE_TUNED = {"quantization": FIXED, "qat_epochs": "1"}
@@ -183,3 +183,27 @@ def test_an_emulation_takes_back_the_latency_of_the_variant_that_counted_before(
     assert metrics["quantized_latency_ms"] == metrics["quantized_model_size_bytes"] == INFINITE
     assert metrics["quantized_test_accuracy"] == 0.9
     assert metrics["latency_ms"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("window_s", "told"),
+    [
+        (2.0004, "5 of 2 s each, short of the 10 s of figures to publish"),
+        (10.0004, "5 of 10 s each"),
+    ],
+)
+def test_the_run_says_how_long_the_windows_of_inference_were(store, window_s, told):
+    joules = InferenceEnergy(
+        gross=Joules(1.0, 1.0, 1.0),
+        net=None,
+        spread=0.0,
+        rejected=None,
+        inferences=5,
+        window_s=window_s,
+        provenance={"cpu": "measured (a test)"},
+        cpu_utilization=None,
+        gpu_utilization=None,
+    )
+    metered = replace(variant("int8"), inference=joules)
+    log = quantize(opened(), Quantization(variant("float32"), (metered,), {}))
+    assert log.recorded().tags["inference.windows"] == told
