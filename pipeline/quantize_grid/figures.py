@@ -23,6 +23,11 @@ FLOOR = 0.0
 """Where bars begin: accuracies are compared by their lengths."""
 
 HALF_A_BAR = 0.38
+EYE = {"x": 1.6, "y": -1.9, "z": 1.2}
+"""From where all of the bars are seen."""
+
+NARROWEST = 0.01
+"""Range of accuracies that the colours tell apart."""
 
 PANELS_ABREAST = 2
 
@@ -58,7 +63,7 @@ def heat_map(space: WidthSpace, results: Iterable[Result]) -> "go.Figure":
     figure.update_layout(
         template="plotly_white",
         height=120 + 400 * len(space.groups),
-        coloraxis={"colorscale": COLORS, "colorbar": {"title": "validation accuracy"}},
+        coloraxis=_colors(results),
     )
     return figure
 
@@ -89,13 +94,14 @@ def bars(space: WidthSpace, results: Iterable[Result]) -> "go.Figure":
             xaxis={"title": "data", "tickvals": list(range(len(data))), "ticktext": data},
             yaxis={"title": "weights", "tickvals": list(range(len(weights))), "ticktext": weights},
             zaxis={"title": "validation accuracy", "range": [FLOOR, 1]},
+            camera={"eye": EYE},
             row=row,
             col=1,
         )
     figure.update_layout(
         template="plotly_white",
         height=120 + 560 * rows,
-        coloraxis={"colorscale": COLORS, "colorbar": {"title": "validation accuracy"}},
+        coloraxis=_colors(results),
     )
     return figure
 
@@ -136,6 +142,18 @@ def race_figure(panels: Mapping[str, Sequence[Race]]) -> "Figure":
 def _with_misses(race: Race) -> str:
     misses = len(race.evaluations) - race.met
     return race.sampler + (f"\n(missed {misses} of {len(race.evaluations)})" if misses else "")
+
+
+def _colors(results: Iterable[Result]) -> dict[str, object]:
+    """The same in both pictures. Of bars of one colour each, plotly would find no range itself."""
+    accuracies = [result.metrics["val_accuracy"] for result in results]
+    low, high = min(accuracies, default=0.0), max(accuracies, default=1.0)
+    return {
+        "colorscale": COLORS,
+        "cmin": min(low, high - NARROWEST),
+        "cmax": high,
+        "colorbar": {"title": "validation accuracy"},
+    }
 
 
 def _titles(space: WidthSpace) -> list[str]:

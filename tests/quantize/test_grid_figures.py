@@ -53,6 +53,12 @@ def test_bars_are_as_high_as_accuracies_and_there_is_none_for_an_unknown_point(s
     ]
 
 
+def test_colours_are_of_the_accuracies_that_there_are_and_the_same_in_both_pictures(space, results):
+    for figure in (heat_map(space, results), bars(space, results)):
+        colors = figure.layout.coloraxis
+        assert (colors.cmin, colors.cmax) == (0.6, 0.9)
+
+
 def test_a_bar_is_a_closed_box(space, results):
     bar = bars(space, results).data[0]
     edges = [
