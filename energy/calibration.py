@@ -7,7 +7,7 @@ fitted (`DESIGN.md`).
 import csv
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from statistics import fmean
 
@@ -143,7 +143,7 @@ def _parse_file(path: Path) -> PartCalibration:
         )
     except (
         *(OSError, ValueError, yaml.YAMLError, RecursionError),
-        *(AttributeError, KeyError, TypeError),
+        *(ArithmeticError, AttributeError, KeyError, TypeError),
     ) as error:
         told = " ".join(str(error).split())
         raise ValueError(
@@ -184,8 +184,8 @@ def fit(readings: Sequence[Reading]) -> Fit:
     if len(readings) < 3:
         raise ValueError(f"{len(readings)} calibration readings: at least 3 are needed")
     for reading in readings:
-        if min(reading.energy_j, reading.duration_s, reading.wall_j) <= 0:
-            raise ValueError(f"calibration reading {reading}: all three must be above 0")
+        if not all(0 < told < math.inf for told in astuple(reading)):
+            raise ValueError(f"calibration reading {reading}: all must be finite and above 0")
     missed = [
         _line([*readings[:index], *readings[index + 1 :]]).wall_energy_j(
             left_out.energy_j, left_out.duration_s

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +21,14 @@ from typing import Any, Self
 import psutil
 
 from pipeline.cache import JOURNALS
+from steps.errors import InputError
 
 ROOM_BYTES = 1 << 20
 """That a journal has at its end from the beginning, as spaces: for what its run is told once the
 disk is full, by this program or another."""
+
+ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}", re.ASCII)
+"""Of a run, as MLflow has it. With another one, a server would choose where files are written."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,13 @@ class Journal:
     """The letters of one run; the file is there until MLflow has all of them."""
 
     def __init__(self, run_id: str) -> None:
-        """Args: the run that they belong to."""
+        """Args: the run that they belong to.
+
+        Raises:
+            InputError: that is no id of a run.
+        """
+        if not ID.fullmatch(run_id):
+            raise InputError("run", run_id, "is no id that MLflow gives to runs")
         self.run_id = run_id
         self.folder = JOURNALS / run_id
         self._path = JOURNALS / f"{run_id}.jsonl"

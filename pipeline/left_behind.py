@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from pipeline import greenest_file, terminal
 from pipeline.greenest_file import FILE_NAME, Winner
+from pipeline.note import escaped
 from steps.errors import one_line
 
 T = TypeVar("T")
@@ -100,7 +101,7 @@ def _saved(content: bytes, file: Path) -> Path:
 
 def _of_version(winner: Winner) -> str:
     run = winner.run
-    return (
+    return escaped(
         f"Of experiment {winner.experiment}, the configuration with {winner.goal}: {winner.cost}. "
         f"{winner.verdict} Trained by run {run.run_id} ({run.name})."
     )

@@ -1,5 +1,6 @@
 """The description of a run that a person reads on its page in MLflow."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -101,14 +102,14 @@ def _energy(run: "RecordedRun") -> str:
     lines = [
         "| part | energy |",
         "| --- | --- |",
-        *(f"| {part} | {told} |" for part, told in energy_parts(run).items()),
+        *(f"| {part} | {escaped(told)} |" for part, told in energy_parts(run).items()),
         "",
         f"Carbon intensity: {run.tags['carbon.intensity_g_per_kwh']} g/kWh "
-        f"({run.tags['carbon.place']}; {run.tags['carbon.source']}). "
-        f"Machine: {run.tags['hardware']}.",
+        f"({escaped(run.tags['carbon.place'])}; {escaped(run.tags['carbon.source'])}). "
+        f"Machine: {escaped(run.tags['hardware'])}.",
     ]
     if run.tags.get("training.caution"):
-        lines += ["", f"Caution: {run.tags['training.caution']}."]
+        lines += ["", f"Caution: {escaped(run.tags['training.caution'])}."]
     if "training.engine" in run.tags:
         lines += [
             "",
@@ -138,6 +139,11 @@ def _test(run: "RecordedRun") -> str:
         uncounted = run.tags.get("flops.uncounted")
         scored += f", not counting {_code(uncounted)}." if uncounted else "."
     return "\n\n".join(filter(None, (scored, variants_table(run))))
+
+
+def escaped(text: str) -> str:
+    """Names are the users': nothing in them is taken for Markdown or HTML."""
+    return re.sub(r"([\\`*_{}\[\]<>#|&])", r"\\\1", text)
 
 
 def _code(text: str) -> str:

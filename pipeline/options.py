@@ -9,6 +9,7 @@ from click.core import ParameterSource
 from steps import configuration as configurations
 from steps.configuration import Configuration
 from steps.errors import InputError
+from steps.parsing import count
 
 DEFAULT_EXPERIMENT = "green"
 
@@ -94,9 +95,10 @@ def whole_number(option: str, text: str) -> int:
     Raises:
         InputError: it is none.
     """
-    if not (text.isdecimal() and int(text) > 0):
+    number = count(text)
+    if not number:
         raise InputError(option, text, "must be a whole number from 1")
-    return int(text)
+    return number
 
 
 def seconds(inference_window: str) -> float:

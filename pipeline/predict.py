@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline import options, terminal
-from steps.errors import InputError, one_line
+from steps.errors import InputError, one_line, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +72,9 @@ def _existing(typed: str) -> Path:
 
 
 def _write(text: str, output: str) -> None:
+    if not output and sys.stdout.isatty():
+        # A program gets names as they are; a person's terminal is not to be steered by them.
+        text = "\n".join(map(printable, text.split("\n")))
     # Names of files need not be UTF-8; they come out as the bytes that they are.
     content = text.encode("utf-8", "surrogateescape")
     if output:
@@ -159,13 +162,12 @@ def _array(path: Path, interface: "Interface") -> "npt.NDArray[np.generic]":
     """A .npy file, memory-mapped and never unpickled; one row becomes an array of one."""
     import numpy as np
 
+    from steps.preprocess.arrays import mapped
+
     try:
-        rows: npt.NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError) as error:
-        told = f"is no readable array: {one_line(error)}"
-        if "Python objects" in told:
-            told = "holds pickled Python objects, which are never loaded; save it as numbers"
-        raise InputError(INPUT, path, told) from None
+        rows: npt.NDArray[np.generic] = mapped(path)
+    except ValueError as error:
+        raise InputError(INPUT, path, str(error)) from None
     if rows.shape == interface.row_shape:
         rows = rows[np.newaxis]
     if rows.shape[1:] != interface.row_shape or not len(rows):

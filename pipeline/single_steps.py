@@ -72,7 +72,7 @@ def train(run_id: str, country: str, carbon_intensity: str, pue: str, calibratio
     """Train to the target accuracy while measuring the energy."""
     metering = Metering.parse(country, carbon_intensity, pue, calibration)
     earlier, configuration, dataset = _preprocessed(run_id)
-    parts = earlier.partition()
+    parts = earlier.partition(len(dataset.labels))
     idle = idle_power()
     meter = machine_meter(metering)
     with power_limited(configuration.power_limit_w), _log(run_id) as log:
@@ -152,6 +152,6 @@ def _trained(run_id: str) -> "tuple[Configuration, Dataset, Partition, keras.Mod
     earlier, configuration, dataset = _preprocessed(run_id)
     if earlier.recorded().tags.get("outcome") == Outcome.DIVERGED:
         raise InputError("--run-id", run_id, "its training diverged; there is nothing to score")
-    parts = earlier.partition()
+    parts = earlier.partition(len(dataset.labels))
     terminal.quiet_libraries()
     return configuration, dataset, parts, earlier.model()

@@ -11,6 +11,10 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else "\ufffd" for each in " ".join(text.split()))
 
 
+LONGEST = 2000
+"""Characters of a message: a cell or a name that is repeated in it may be as long as its file."""
+
+
 class InputError(ValueError):
     """What the user gave cannot be used. The message is one line and names the option."""
 
@@ -18,5 +22,8 @@ class InputError(ValueError):
         """Args: the option as typed (``--lr``), its value, and what is wrong or allowed."""
         # Split and joined: a typed value may hold line breaks, or be empty.
         typed = f"{option} {value}".strip()
-        super().__init__(printable(f"{typed}: {problem}"))
+        line = printable(f"{typed}: {problem}")
+        if len(line) > LONGEST:
+            line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
+        super().__init__(line)
         self.option = option

@@ -10,7 +10,15 @@ WIDEST_LAYER = 65536
 LARGEST_IMAGE = 4096
 """Pixels on a side."""
 
+MOST_DIGITS = 30
+"""Of a count. Of some thousands of digits Python makes no number, but an exception."""
+
 Parse = Callable[[str], Any]
+
+
+def count(value: str) -> int | None:
+    """A whole number from 0, written in digits alone; None where nothing has such a count."""
+    return int(value) if value.isdecimal() and len(value) <= MOST_DIGITS else None
 
 
 def text(value: str) -> str:

@@ -43,6 +43,15 @@ class Partition:
         """The rows of a part as the classifier takes them, scaled when they are asked for."""
         return ScaledRows(dataset.features, getattr(self, part), self.scaler, dataset.scaled_shape)
 
+    def require_rows(self, count: int) -> None:
+        """Raises: ValueError if a part is not of indices of so many rows."""
+        for part in PARTS:
+            indices = getattr(self, part)
+            if indices.ndim != 1 or indices.dtype.kind not in "iu":
+                raise ValueError(f"{part} is no list of rows")
+            if indices.size and not 0 <= indices.min() <= indices.max() < count:
+                raise ValueError(f"{part} has rows that the dataset has not")
+
     def described(self) -> str:
         """How many rows each part has, and how many of them training has seen all the same."""
         sizes = ", ".join(f"{len(getattr(self, part))} {part}" for part in PARTS)

@@ -149,7 +149,7 @@ def _match(nvml: Any, environment: Mapping[str, str]) -> tuple[list[NvmlDevice],
         NvmlDevice(nvml, handles[index], is_slice=is_slice) for index, is_slice in chosen.items()
     ]
     unsure = (
-        any(entry.isdigit() for entry in entries)
+        any(entry.isdecimal() for entry in entries)
         and len({_text(nvml.nvmlDeviceGetName(handle)) for handle in handles}) > 1
         and environment.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID"
     )
@@ -158,7 +158,7 @@ def _match(nvml: Any, environment: Mapping[str, str]) -> tuple[list[NvmlDevice],
 
 def _find(nvml: Any, entry: str, uuids: list[str]) -> tuple[int | None, bool]:
     """Index of the GPU that an entry of `CUDA_VISIBLE_DEVICES` means, and whether as a slice."""
-    if entry.isdigit():
+    if entry.isdecimal():
         index = int(entry)
         return (index if index < len(uuids) else None), False
     if entry.startswith("MIG-GPU-"):

@@ -1,11 +1,12 @@
 """A recorded power trace, played against a clock: for tests, demonstrations and re-analysis."""
 
 import csv
+import math
 import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Self
 
@@ -23,7 +24,8 @@ class Trace:
         watts: For each device (`gpu0`, `gpu1`, `cpu`, `ram`, ...) its watts at those times.
 
     Raises:
-        ValueError: The times do not rise, or a device has another name or length.
+        ValueError: The times do not rise, a device has another name or length, or a number is not
+            finite.
     """
 
     def __init__(self, times_s: Sequence[float], watts: Mapping[str, Sequence[float]]) -> None:
@@ -35,6 +37,8 @@ class Trace:
                     f"power trace, device {device!r}: must be gpu, cpu or ram, with or without a "
                     "number, and have one value per time"
                 )
+        if not all(map(math.isfinite, [*times_s, *chain.from_iterable(watts.values())])):
+            raise ValueError("power trace: its numbers must be finite")
         self.times_s = tuple(times_s)
         self.devices = tuple(watts)
         self._watts = {device: tuple(values) for device, values in watts.items()}
@@ -46,6 +50,8 @@ class Trace:
             device: self._integrate([abs(b - a) / 2 for a, b in pairwise(values)])
             for device, values in watts.items()
         }
+        if not all(math.isfinite(joules[-1]) for joules in self._joules.values()):
+            raise ValueError("power trace: its energy is beyond all numbers")
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -56,13 +62,17 @@ class Trace:
         """
         try:
             with path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
+                reader = csv.DictReader(file)
+                rows = list(reader)
         except (UnicodeError, csv.Error) as error:
             raise ValueError(f"power trace {path}: is no CSV file ({error})") from error
         if not rows or "time_s" not in rows[0]:
             raise ValueError(f"power trace {path}: needs a column time_s and at least two rows")
+        names = reader.fieldnames or ()
+        if len(set(names)) < len(names) or any(row.keys() - set(names) for row in rows):
+            raise ValueError(f"power trace {path}: needs a name of its own for each column")
         try:
-            columns = {name: [float(row[name]) for row in rows] for name in rows[0]}
+            columns = {name: [float(row[name]) for row in rows] for name in names}
         except (TypeError, ValueError) as error:
             raise ValueError(f"power trace {path}: a cell is not a number ({error})") from error
         return cls(columns.pop("time_s"), columns)

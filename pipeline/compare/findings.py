@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.choice import trained_among
 from steps.errors import InputError
+from steps.parsing import count
 
 if TYPE_CHECKING:
     from pipeline.choice import Choice
@@ -52,9 +53,10 @@ class Wanted:
 def _inferences(text: str) -> int | None:
     if not text:
         return None
-    if not text.isdecimal() or int(text) > MOST_INFERENCES:
+    number = count(text)
+    if number is None or number > MOST_INFERENCES:
         raise InputError("--inferences", text, "must be a whole number from 0, such as 1000000")
-    return int(text)
+    return number
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from pipeline.compare.reporting import report_data
 from pipeline.compare.words import certainty, goal, nothing, worth
 from pipeline.greenest_file import FILE_NAME, Winner, typical
 from pipeline.left_behind import LeftBehind, leave_behind
+from pipeline.note import escaped
 from pipeline.tracking.registry import ALIAS, registry_name
 
 if TYPE_CHECKING:
@@ -118,21 +118,17 @@ def _csv(ranking: "Sequence[Ranked]") -> str:
 def _description(comparison: Comparison, told_effects: "Effects") -> str:
     """Markdown for the page of the comparison's run."""
     if not comparison.choice.ranking:
-        return _escaped(nothing(comparison))
+        return escaped(nothing(comparison))
     objective = comparison.objective
-    rows = [("configuration", "seeds", objective.name.replace("_", " ")), ("---",) * 3]
+    heading = escaped(objective.name.replace("_", " "))
+    rows = [("configuration", "seeds", heading), ("---",) * 3]
     for ranked in comparison.choice.ranking[:LEADERS_TOLD]:
         cost = _interval(ranked, objective.metric, objective.told)
-        rows.append((f"{_escaped(ranked.name)} ({ranked.config_id})", str(ranked.repeats), cost))
+        rows.append((escaped(f"{ranked.name} ({ranked.config_id})"), str(ranked.repeats), cost))
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    sentences = " ".join(map(_escaped, certainty(comparison)))
-    worths = "\n".join(f"- {_escaped(line.strip())}" for line in worth(comparison))
+    sentences = " ".join(map(escaped, certainty(comparison)))
+    worths = "\n".join(f"- {escaped(line.strip())}" for line in worth(comparison))
     carried = [effect.sentence for effect in told_effects.effects if effect.sentence]
-    matters = "\n".join(f"- {_escaped(sentence)}" for sentence in carried)
+    matters = "\n".join(f"- {escaped(sentence)}" for sentence in carried)
     parts = (sentences, table, worths, matters, f"All of it: `{REPORT}` among the artifacts.")
     return "\n\n".join(part for part in parts if part)
-
-
-def _escaped(text: str) -> str:
-    """Names are the users': nothing in them is taken for Markdown or HTML."""
-    return re.sub(r"([\\`*_{}\[\]<>#|&])", r"\\\1", text)

@@ -15,6 +15,7 @@ from pipeline.report import Grid, GridPoint, Receipt, ReportData, SamplerTrace
 from pipeline.search.bill import bill_of, default_cost_of, what_follows
 from steps import configuration as configurations
 from steps.errors import InputError
+from steps.parsing import count
 
 if TYPE_CHECKING:
     from pipeline.effects import Effects
@@ -77,13 +78,11 @@ def report_data(
 
 def _steps_per_epoch(runs: "Sequence[RecordedRun]") -> Iterator[tuple[str, int]]:
     for run in runs:
-        rows, _, part = run.tags.get("dataset.parts", "").partition(" ")
-        if not rows.isdecimal() or not part.startswith("train"):
-            continue
-        batch = run.parameters.get("batch_size", "")
-        size = int(rows) if batch == "full" else int(batch) if batch.isdecimal() else 0
-        if size:
-            yield run.run_id, -(-int(rows) // size)
+        told, _, part = run.tags.get("dataset.parts", "").partition(" ")
+        rows, batch = count(told), run.parameters.get("batch_size", "")
+        size = rows if batch == "full" else count(batch)
+        if rows and size and part.startswith("train"):
+            yield run.run_id, -(-rows // size)
 
 
 def _receipt(comparison: Comparison, all_runs: "Sequence[RecordedRun]") -> Receipt | None:

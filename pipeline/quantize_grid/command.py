@@ -77,7 +77,7 @@ def quantize_grid(
     earlier = tracking.EarlierSteps(run_id)
     dataset = preprocessed(earlier.configuration())
     earlier.require_same_data(dataset)
-    model, parts = _in_fixed_point(earlier), earlier.partition()
+    model, parts = _in_fixed_point(earlier), earlier.partition(len(dataset.labels))
     if not len(parts.validation):
         problem = "was trained on all rows but the test part: no validation rows are left to decide"
         raise InputError("--run-id", run_id, problem)

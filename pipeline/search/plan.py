@@ -12,6 +12,7 @@ from pipeline.search.pruning import PRUNINGS
 from pipeline.search.sampling import Sampling
 from pipeline.search.space import Space
 from steps.errors import InputError
+from steps.parsing import count
 
 ALL = "all"
 """Typed for ``--confirm-top``: everything that was tried."""
@@ -148,9 +149,10 @@ def slack(text: str) -> float:
 
 def whole(option: str, text: str, least: int) -> int:
     """A whole number from `least`. Raises: InputError."""
-    if not text.isdecimal() or int(text) < least:
+    number = count(text)
+    if number is None or number < least:
         raise InputError(option, text, f"must be a whole number from {least}")
-    return int(text)
+    return number
 
 
 def positive(option: str, text: str) -> float | None:

@@ -45,7 +45,7 @@ class Shared:
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
-        self._places: dict[frozenset[str], dict[str, int]] = {}
+        self._layouts: dict[frozenset[str], tuple[tuple[str, ...], dict[str, int]]] = {}
 
     def text(self, text: str) -> str:
         """The same text, kept once, and such that it cannot steer a terminal."""
@@ -59,20 +59,23 @@ class Shared:
         by_name = dict(pairs)
         for name in UNREAD & by_name.keys():
             del by_name[name]
-        places = self._places_of(by_name)
-        return ByName(places, tuple([self.text(by_name[name] or "") for name in places]))
+        names, places = self._layout_of(by_name)
+        return ByName(places, tuple([self.text(by_name[name] or "") for name in names]))
 
     def numbers(self, pairs: Iterable[tuple[str, float]]) -> Mapping[str, float]:
         """Metrics of a run."""
         by_name = dict(pairs)
-        places = self._places_of(by_name)
-        return ByName(places, array("d", [by_name[name] for name in places]))
+        names, places = self._layout_of(by_name)
+        return ByName(places, array("d", [by_name[name] for name in names]))
 
-    def _places_of(self, by_name: Mapping[str, object]) -> Mapping[str, int]:
+    def _layout_of(self, by_name: Mapping[str, object]) -> tuple[tuple[str, ...], dict[str, int]]:
+        """The names as they were logged, in the order of the values, and where each is found."""
         # A store gives the same names in whatever order they were logged.
-        names = frozenset(by_name)
-        places = self._places.get(names)
-        if places is None:
-            places = {self.text(name): place for place, name in enumerate(by_name)}
-            self._places[frozenset(places)] = places
-        return places
+        key = frozenset(by_name)
+        layout = self._layouts.get(key)
+        if layout is None:
+            # MLflow takes a line break at the end of a name: that one must not stand for another.
+            logged = {self.text(name): name for name in sorted(by_name, key=str.isprintable)}
+            layout = tuple(logged.values()), {name: at for at, name in enumerate(logged)}
+            self._layouts[key] = layout
+        return layout

@@ -78,20 +78,26 @@ class EarlierSteps:
             )
             raise InputError("--dataset", dataset.source, problem)
 
-    def partition(self) -> "Partition":
+    def partition(self, rows: int) -> "Partition":
         """What the partition step left.
 
+        Args:
+            rows: how many the dataset has.
+
         Raises:
-            InputError: the partition step is missing.
+            InputError: the partition step is missing, or what it left are no parts of so many rows.
         """
         from steps.partition import Partition
 
         with self._artifacts(PARTITION, "partition") as folder:
             try:
-                return Partition.load(folder)
-            except (ValueError, KeyError, TypeError) as error:
+                partition = Partition.load(folder)
+                partition.require_rows(rows)
+            # Who changed a file may have made anything of it.
+            except Exception as error:
                 problem = f"what its partition step left was changed since: {one_line(error)}"
                 raise InputError("--run-id", self.run_id, problem) from None
+            return partition
 
     def model(self) -> "keras.Model":
         """What the train step left.

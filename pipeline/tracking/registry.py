@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
+from pipeline.note import escaped
 from pipeline.tracking.paths import MODEL
 
 ALIAS = "greenest"
@@ -100,7 +101,7 @@ def _registered_model(client: MlflowClient, name: str, experiment: str) -> Regis
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        told = f"The greenest models of experiment {experiment}."
+        told = f"The greenest models of experiment {escaped(experiment)}."
         return client.create_registered_model(name, {EXPERIMENT: experiment}, told)
     owner = registered.tags.get(EXPERIMENT, experiment)
     if owner != experiment:

@@ -1,6 +1,8 @@
 """Arrays: rows and labels of NumPy files, mapped into memory and never unpickled."""
 
+import lzma
 import shutil
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -28,10 +30,19 @@ NPZ_LAYOUTS: tuple[tuple[str, ...], ...] = (
     ("X", "y"),
     ("x", "y"),
 )
+LAST_CHARACTER = 0x10FFFF
+"""Of Unicode."""
+
 TEST_PART = {"x_test", "y_test"}
 """One without the other is a mistake."""
 
 NPY_NAMES = ("X", "y", "Xtest", "ytest")
+
+BROKEN = (
+    *(OSError, EOFError, RuntimeError, ValueError, OverflowError, struct.error),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
+"""What Python raises for an archive that is damaged, in its names as well as in its members."""
 
 Array = npt.NDArray[Any]
 
@@ -71,7 +82,9 @@ def read_npz(configuration: Configuration) -> Dataset:
                     shutil.copyfileobj(member, file, BYTES_AT_ONCE)
                 # The file stays until nothing maps it, whatever becomes of its name.
                 arrays[name] = _mapped(source, name, extracted)
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except InputError:
+        raise
+    except BROKEN as error:
         problem = f"is not a readable npz file: {one_line(error)}"
         raise InputError("--dataset", source, problem) from None
     facts = {"files_ignored": len(members) - len(layout)}
@@ -106,14 +119,26 @@ def _parts(arrays: Mapping[str, Array]) -> list[Part]:
 
 
 def _mapped(source: str, name: str, path: Path) -> Array:
-    """An array of a .npy file. Objects would have to be unpickled, which can run any code."""
+    try:
+        return mapped(path)
+    except ValueError as error:
+        raise _refusal(source, name, str(error)) from None
+
+
+def mapped(path: Path) -> Array:
+    """An array of a .npy file. Objects would have to be unpickled, which can run any code.
+
+    Raises:
+        ValueError: it is none; the message says so in a line.
+    """
     try:
         return np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError) as error:
+    # Its header is an expression of Python's, which can be wrong in every way that Python knows.
+    except Exception as error:
         problem = f"is no .npy array: {one_line(error)}"
         if "Python objects" in problem:
             problem = "holds pickled Python objects, which are never loaded; save it as numbers"
-        raise _refusal(source, name, problem) from None
+        raise ValueError(problem) from None
 
 
 def dataset_of_arrays(source: str, parts: list[Part], facts: Mapping[str, Any]) -> Dataset:
@@ -163,7 +188,23 @@ def _labels(source: str, part: Part) -> Array:
     if len(labels) != len(part.rows):
         problem = f"has {len(labels)} labels for the {len(part.rows)} rows of {part.rows_name}"
         raise _refusal(source, name, problem)
-    return np.char.decode(labels, "utf-8", "replace") if labels.dtype.kind == "S" else labels
+    if labels.dtype.kind == "S":
+        return np.char.decode(labels, "utf-8", "replace")
+    if labels.dtype.kind == "U":
+        _check_characters(source, name, labels)
+    return labels
+
+
+def _check_characters(source: str, name: str, labels: Array) -> None:
+    """NumPy takes any number for a character; Python and files do not."""
+    if not labels.dtype.itemsize:
+        return
+    native = np.ascontiguousarray(labels, labels.dtype.newbyteorder("="))
+    codes = native.view(np.uint32).reshape(len(labels), -1)
+    bad = ((codes > LAST_CHARACTER) | ((codes >= 0xD800) & (codes < 0xE000))).any(axis=1)
+    if bad.any():
+        problem = f"row {int(bad.argmax())} (from 0) holds a text of characters that there are not"
+        raise _refusal(source, name, problem)
 
 
 def _check_rows(source: str, part: Part, first: Part) -> None:

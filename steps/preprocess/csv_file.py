@@ -60,6 +60,8 @@ class CsvFile:
             cells = pd.read_csv(
                 self.path,
                 sep=self.delimiter,
+                # Its first bytes were text, whatever its name ends in.
+                compression=None,
                 header=0 if self.has_header else None,
                 nrows=rows,
                 # By place: a header with a name twice has other names by now.
@@ -69,7 +71,7 @@ class CsvFile:
                 float_precision="round_trip",
                 low_memory=False,
             )
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             problem = f"is not a readable CSV: {one_line(error)}"
             raise InputError(self.option, self.value, problem) from None
         if not isinstance(cells.index, pd.RangeIndex):

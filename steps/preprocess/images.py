@@ -1,6 +1,7 @@
 """Images: a folder per class, read by Pillow."""
 
 import struct
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,11 +133,15 @@ def _classes(source: str, folder: Path) -> tuple[Mapping[str, tuple[Path, ...]],
     return classes, ignored
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
+def _files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """A link back to a folder above is not followed: two of them would have no end in practice."""
+    here = folder.resolve()
+    if here in above:
+        return
     folders, files = _visible(folder)
     yield from files
     for each in folders:
-        yield from _files_below(each)
+        yield from _files_below(each, above | {here})
 
 
 def _visible(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -168,7 +173,10 @@ def _common_shape(configuration: Configuration, files: tuple[Path, ...]) -> Shap
 def _opened(option: str, value: str, path: Path) -> Image.Image:
     """An image whose pixels are not read yet; only by the decoders of these formats."""
     try:
-        return Image.open(path, formats=FORMATS)
+        with warnings.catch_warnings():
+            # One that is twice too large is refused, and one that is not is read.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(path, formats=FORMATS)
     except BROKEN as error:
         raise _unreadable(option, value, path, error) from None
 

@@ -15,6 +15,7 @@ from sklearn import datasets
 
 from steps.configuration import Configuration
 from steps.errors import InputError, one_line
+from steps.parsing import count
 from steps.preprocess.arrays import Part, dataset_of_arrays
 from steps.preprocess.dataset import Column, Dataset
 from steps.preprocess.sheet import Sheet
@@ -60,7 +61,8 @@ def read_openml(configuration: Configuration) -> Dataset:
     name = source.removeprefix("openml:")
     if not re.fullmatch(r"[\w.()+-]+", name, re.ASCII):
         raise InputError("--dataset", source, "must be openml:NAME or openml:ID as on openml.org")
-    which = {"data_id": int(name)} if name.isdecimal() else {"name": name}
+    number = count(name)
+    which: dict[str, str | int] = {"name": name} if number is None else {"data_id": number}
     try:
         with _impatient():
             bunch = datasets.fetch_openml(**which, as_frame=True, parser="auto", n_retries=1)

@@ -126,7 +126,12 @@ def numbers(cells: "pd.Series[Any]") -> npt.NDArray[np.float64]:
         cells = cells.astype(object)
     if not pd.api.types.is_object_dtype(cells) and not pd.api.types.is_string_dtype(cells):
         return np.full(len(cells), np.nan)
-    return pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    try:
+        parsed = pd.to_numeric(cells, errors="coerce")
+    except OverflowError:
+        # A whole number of more than 308 digits, which as a text is infinite.
+        parsed = pd.to_numeric(cells.astype(str), errors="coerce")
+    return parsed.to_numpy(np.float64, na_value=np.nan)
 
 
 def texts(cells: "pd.Series[Any]") -> list[str]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from steps.configuration import Configuration
 from steps.errors import InputError
+from steps.parsing import count
 from steps.preprocess.csv_file import CsvFile, open_csv
 from steps.preprocess.dataset import Column, Dataset
 from steps.preprocess.files import readable
@@ -72,8 +73,9 @@ def _each(
 def _named(option: str, text: str, columns: Sequence[str]) -> str:
     if text in columns:
         return text
-    if text.isdecimal() and int(text) < len(columns):
-        return columns[int(text)]
+    position = count(text)
+    if position is not None and position < len(columns):
+        return columns[position]
     named = ", ".join(columns[:8]) + (", …" if len(columns) > 8 else "")
     problem = f"no such column; the file has {named} (or positions 0 to {len(columns) - 1})"
     raise InputError(option, text, problem)

@@ -54,6 +54,11 @@ def test_a_comparison_is_a_run_with_its_answer_its_question_and_its_files(store)
     assert artifacts(run_id) == FILES
 
 
+def test_names_are_no_html_in_the_description_of_a_version(store):
+    told = left_behind._of_version(winner(trained(), "<img src=x>"))
+    assert told.startswith("Of experiment \\<img src=x\\>, ")
+
+
 def test_no_comparison_is_taken_for_a_training(store):
     run = trained()
     run_id = record_comparison("green", "c", "It.", {}, {}, run.run_id)

@@ -256,6 +256,13 @@ def test_runs_with_the_same_names_share_them():
     assert one["lr"] is other["lr"]
 
 
+def test_a_name_with_a_line_break_is_read_and_stands_for_no_other():
+    shared = Shared()
+    for pairs in ([("lr", "1"), ("lr\n", "2")], [("lr\n", "2"), ("lr", "1")]):
+        assert dict(shared.texts(pairs)) == {"lr": "1"}
+    assert dict(shared.texts([("lr\n", "2"), ("a", "b")])) == {"lr": "2", "a": "b"}
+
+
 def best_cost(runs: list[RecordedRun]) -> float | None:
     ranking = choose(comparable(runs)[0], "energy").ranking
     return ranking[0].intervals[ENERGY].mean if ranking else None

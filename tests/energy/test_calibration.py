@@ -59,7 +59,9 @@ def test_a_calibration_that_makes_no_sense_is_refused(text: str) -> None:
     [
         (readings(1.2, 30)[:2], "2 calibration readings: at least 3"),
         ([Reading(10, 1, 12)] * 4, "all have the same power"),
-        ([*readings(1.2, 30), Reading(1, 0, 1)], "must be above 0"),
+        ([*readings(1.2, 30), Reading(1, 0, 1)], "must be finite and above 0"),
+        ([*readings(1.2, 30), Reading(1, 1, math.nan)], "must be finite and above 0"),
+        ([*readings(1.2, 30), Reading(math.inf, 1, 1)], "must be finite and above 0"),
     ],
 )
 def test_readings_that_determine_no_line_are_refused(pairs: list[Reading], told: str) -> None:
@@ -98,7 +100,11 @@ def test_each_part_may_have_its_own_calibration(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "gpu: 3", "fan: {scale: 1, offset_w: 0}", "gpu: {scale: 1}", "- 1", "{"]
+    "text",
+    [
+        *("", "gpu: 3", "fan: {scale: 1, offset_w: 0}", "gpu: {scale: 1}", "- 1", "{"),
+        f"gpu: {{scale: {'9' * 400}, offset_w: 0}}",
+    ],
 )
 def test_a_calibration_file_that_is_none_is_named(text: str, tmp_path: Path) -> None:
     file = tmp_path / "wall.yaml"

@@ -60,6 +60,11 @@ def test_a_traces_energy_rises_with_time_and_ends_at_the_trapezoid_sum(
         ("time_s,gpu\n0,1\n1\n", "a cell is not a number"),
         ("time_s,gpu\n0,1\n", "must rise"),
         ("time_s,gpu\n1,1\n0,1\n", "must rise"),
+        ("time_s,gpu\n0,1\nnan,1\n", "must be finite"),
+        ("time_s,gpu\n0,1\n1,inf\n", "must be finite"),
+        ("time_s,gpu\n0,1e308\n1e9,1e308\n", "its energy is beyond all numbers"),
+        ("time_s,gpu,gpu\n0,1,2\n1,1,2\n", "needs a name of its own for each column"),
+        ("time_s,gpu\n0,1\n1,1,5\n", "needs a name of its own for each column"),
         ("time_s,fan\n0,1\n1,1\n", "device 'fan': must be gpu, cpu or ram"),
     ],
 )

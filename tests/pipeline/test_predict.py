@@ -203,7 +203,7 @@ def test_files_that_the_model_cannot_take_are_refused_in_one_line(kept_images, r
     told = refusal("pickled.npy")
     assert told == "holds pickled Python objects, which are never loaded; save it as numbers"
     (tmp_path / "text.npy").write_text("0.5,0.25,0.125")
-    assert refusal("text.npy").startswith("is no readable array: the magic string is not correct")
+    assert refusal("text.npy").startswith("is no .npy array: the magic string is not correct")
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
     assert refusal("rows.csv") == f"is a table; {taken}"
     (tmp_path / "text.png").write_text("no image")

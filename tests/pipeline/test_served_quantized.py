@@ -39,7 +39,8 @@ def scored(run_id: str) -> tuple[np.ndarray, np.ndarray]:
     from steps.quantize.litert import LiteRTModel
 
     run = EarlierSteps(run_id)
-    dataset, parts = preprocessed(run.configuration()), run.partition()
+    dataset = preprocessed(run.configuration())
+    parts = run.partition(len(dataset.labels))
     with run._artifacts("quantize/int8.tflite", "quantize") as file:
         told = LiteRTModel(file.read_bytes()).probabilities(parts.scaled("test", dataset))
     accuracy = score(told, dataset.labels[parts.test]).accuracy

@@ -370,3 +370,12 @@ def test_equal_groups_meet_the_shares_that_were_asked_for(partitioning):
     parts = parts_of(partition(dataset, partitioning, "none", 0))
     percent = [round(100 * len(part) / len(dataset.labels)) for part in parts]
     assert percent == [int(share) for share in partitioning.split("-")]
+
+
+@pytest.mark.parametrize("indices", [[-1], [9], [[0]], [0.0], ["0"]])
+def test_indices_that_are_no_rows_of_the_dataset_are_refused(indices):
+    scaler = Scaler(np.zeros(1), np.ones(1), None)
+    rows = np.arange(8)
+    Partition(rows, rows[:0], rows, scaler, {}).require_rows(9)
+    with pytest.raises(ValueError, match=r"^test "):
+        Partition(rows, rows, np.array(indices), scaler, {}).require_rows(9)

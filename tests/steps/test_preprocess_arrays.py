@@ -1,5 +1,6 @@
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,42 @@ def test_labels_may_be_whole_numbers_truth_values_and_texts(read, npy, labels, n
     dataset = read(npy(PIXELS, np.array(labels)))
     assert dataset.class_names == names
     assert dataset.labels[0] == len(names) - 1
+
+
+@pytest.mark.parametrize("code", [0x110000, 0xFFFFFFFF, 0xD800])
+@pytest.mark.parametrize("order", "<>")
+def test_a_label_of_characters_that_there_are_not_is_refused_by_row(refusal, npy, code, order):
+    labels = np.array(["ab", "ba", "bb"] * 4, f"{order}U2")
+    labels.view(f"{order}u4")[5] = code
+    told = refusal(npy(PIXELS, labels))
+    assert "array y (1.npy) row 2 (from 0) holds a text of characters that there are not" in told
+
+
+@pytest.mark.parametrize(
+    "header", ["(", "{'descr': '<i8', 'fortran_order': False, 'shape': (", "  {\n 1", "[" * 900]
+)
+def test_a_header_that_is_no_expression_is_refused(refusal, npy, tmp_path, header):
+    dataset = npy(PIXELS, LABELS)
+    head = header.encode() + b"\n"
+    (tmp_path / "0.npy").write_bytes(
+        b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + bytes(99)
+    )
+    assert "array X (0.npy) is no .npy array: " in refusal(dataset)
+
+
+def test_an_npz_of_broken_lzma_or_of_a_name_that_is_no_text_is_refused(refusal, npz, tmp_path):
+    npz(X=PIXELS, y=LABELS)
+    path = tmp_path / "rows.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("X.npy", PIXELS.tobytes())
+        archive.writestr("y.npy", LABELS.tobytes())
+    whole = path.read_bytes()
+    path.write_bytes(whole[:60] + b"\xff" * 9 + whole[69:])
+    assert "is not a readable npz file" in refusal(f"npz:{path}")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("größe.npy", b"")
+    path.write_bytes(path.read_bytes().replace("ö".encode(), b"\xff\xff"))
+    assert "is not a readable npz file" in refusal(f"npz:{path}")
 
 
 def test_features_lie_on_disk_and_leave_no_file_behind(read, npz, tmp_path, monkeypatch):

@@ -96,10 +96,17 @@ def test_a_name_wins_over_a_position_of_the_same_spelling(read, write):
     assert table.class_names == ("0", "1")
 
 
-@pytest.mark.parametrize("label", ["colour", "3", "-1", "1.0"])
+def test_a_text_file_is_read_as_text_whatever_its_name_ends_in(read, write):
+    expected = read(write(text(ROWS, "width,height,kind")))
+    for suffix in ("gz", "zip", "bz2", "xz", "zst"):
+        dataset = read(write(text(ROWS, "width,height,kind"), f"rows.csv.{suffix}"))
+        np.testing.assert_array_equal(dataset.features, expected.features)
+
+
+@pytest.mark.parametrize("label", ["colour", "3", "-1", "1.0", "9" * 5000])
 def test_a_missing_label_column_is_refused_with_the_columns_that_there_are(refusal, write, label):
     message = refusal(write(text(ROWS, "width,height,kind")), label=label)
-    assert message.startswith(f"--label {label}: ")
+    assert message.startswith(f"--label {label}: "[:900])
     assert "width, height, kind" in message and "0 to 2" in message
 
 
@@ -127,6 +134,12 @@ def test_a_cell_that_is_no_number_is_named_by_column_and_line(
     line = place + (2 if header else 1)
     assert f"column {'height' if header else '1'}, row {line}: {told}" in message
     assert message.startswith("--dataset csv:")
+
+
+def test_a_whole_number_that_is_beyond_all_floats_is_no_number(refusal, write):
+    """pandas keeps it as one of Python's, beside others."""
+    content = "".join(f"{number},{number},{'xy'[number % 2]}\n" for number in range(8))
+    assert "column 0, row 9: '9999" in refusal(write(f"{content}{'9' * 400},1,x\n"))
 
 
 def test_the_row_in_a_message_is_the_line_of_the_file_although_lines_are_blank(refusal, write):

@@ -154,6 +154,14 @@ def test_an_image_to_predict_takes_the_shape_that_the_model_takes(read, folder):
         np.testing.assert_array_equal(read_image(file, dataset.image_shape), row)
 
 
+def test_links_back_to_a_folder_above_have_an_end(read, folder):
+    root, _ = folder
+    expected = read(f"images:{root}").labels
+    for name in ("again", "back", "once more"):
+        (root / "dog" / name).symlink_to(root / "dog", target_is_directory=True)
+    np.testing.assert_array_equal(read(f"images:{root}").labels, expected)
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_truncated_image_is_refused_by_name(refusal, tmp_path, suffix):
     for name in ("cat", "dog"):

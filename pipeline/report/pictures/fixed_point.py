@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from pipeline.report.data import GridPoint, ReportData, SamplerTrace, Table
 from pipeline.report.pictures.picture import Picture, blank, plain, rounded
 from pipeline.report.theme import COLOURS, SYMBOLS
+from steps.parsing import count
 
 DATA, WEIGHTS = "bits of the data (width.fraction)", "bits of the weights (width.fraction)"
 COLOURBAR = {"title": {"text": "accuracy", "font": {"size": 13}}, "thickness": 12}
@@ -122,7 +123,7 @@ def _sides(best: dict[tuple[str, str], GridPoint]) -> tuple[list[str], list[str]
 
 
 def _bits(written: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in written.split(".") if part.isdigit())
+    return tuple(count(part) or 0 for part in written.split("."))
 
 
 def _accuracy(best: dict[tuple[str, str], GridPoint], data: str, weights: str) -> float | None:
