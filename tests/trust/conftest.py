@@ -12,6 +12,24 @@ def _patience_anew():
     patience.patience._until = None
 
 
+@pytest.fixture
+def after_epoch(monkeypatch):
+    """Has something happen when an epoch of a training ends."""
+    from steps.train.rule import TrainToAccuracy
+
+    def plan(number, happen):
+        end = TrainToAccuracy.on_epoch_end
+
+        def on_epoch_end(self, epoch, logs=None):
+            end(self, epoch, logs)
+            if epoch + 1 == number:
+                happen()
+
+        monkeypatch.setattr(TrainToAccuracy, "on_epoch_end", on_epoch_end)
+
+    return plan
+
+
 @pytest.fixture(scope="session")
 def tracking_servers(tmp_path_factory, empty_database):
     """Starts a real tracking server with an empty database; its port."""

@@ -14,7 +14,6 @@ from extent import LONG, TALLY
 from pipeline.cache import JOURNALS
 from pipeline.journal import Journal
 from pipeline.tracking import patience
-from steps.train.rule import TrainToAccuracy
 
 RUN = ("run", "--dataset", "iris", "--hidden", "6", "--max-epochs", "3", "--country", "FRA")
 SMALL_DISK = "24M"
@@ -53,23 +52,6 @@ def small_disk(tmp_path, monkeypatch, empty_database):
     mlflow.set_tracking_uri(None)
     monkeypatch.undo()
     subprocess.run(("umount", "--lazy", str(disk)), check=True)
-
-
-@pytest.fixture
-def after_epoch(monkeypatch):
-    """Has something happen when an epoch of a training ends."""
-
-    def plan(number, happen):
-        end = TrainToAccuracy.on_epoch_end
-
-        def on_epoch_end(self, epoch, logs=None):
-            end(self, epoch, logs)
-            if epoch + 1 == number:
-                happen()
-
-        monkeypatch.setattr(TrainToAccuracy, "on_epoch_end", on_epoch_end)
-
-    return plan
 
 
 def only_run():

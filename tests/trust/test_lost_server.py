@@ -15,7 +15,6 @@ from sklearn.datasets import load_iris
 from pipeline.cache import JOURNALS
 from pipeline.journal import Journal
 from pipeline.tracking import patience
-from steps.train.rule import TrainToAccuracy
 
 RUN = ("run", "--dataset", "iris", "--hidden", "6", "--max-epochs", "3", "--country", "FRA")
 
@@ -46,23 +45,6 @@ def server(backend, tmp_path, monkeypatch):
     faulty.stop()
     TALLY["faults injected"] += faulty.mishaps_met
     mlflow.set_tracking_uri(None)
-
-
-@pytest.fixture
-def after_epoch(monkeypatch):
-    """Has something happen when an epoch of a training ends."""
-
-    def plan(number, happen):
-        end = TrainToAccuracy.on_epoch_end
-
-        def on_epoch_end(self, epoch, logs=None):
-            end(self, epoch, logs)
-            if epoch + 1 == number:
-                happen()
-
-        monkeypatch.setattr(TrainToAccuracy, "on_epoch_end", on_epoch_end)
-
-    return plan
 
 
 def client_of(backend):
