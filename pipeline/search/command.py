@@ -172,7 +172,7 @@ def run_search(
     from pipeline.search.loop import Search
     from pipeline.search.report import report
     from pipeline.shared_steps import partitioned, preprocessed
-    from pipeline.tracking.search_log import SearchLog
+    from pipeline.tracking.search_log import IDLE_POWER, SearchLog
 
     plan.sampling()
     require_recorded(plan)
@@ -208,6 +208,8 @@ def run_search(
         meter.window("search") as window,
         view.shown(),
     ):
+        if idle is not None:
+            parent.figures({IDLE_POWER: idle.power_w})
         if engine is None:
             running = Search(plan, parent, window, train, meter.carbon, view.update)
         else:

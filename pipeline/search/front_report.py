@@ -1,5 +1,7 @@
 """The Pareto front that a search found, for the terminal and the parent's description."""
 
+from collections.abc import Mapping
+
 from pipeline.choice import Ranked
 from pipeline.pareto import Axis, Front
 from pipeline.search.goal import told
@@ -29,15 +31,20 @@ def answer(search: Search, front: Front) -> list[str]:
     return lines
 
 
-def table(front: Front) -> str:
-    """The members in Markdown."""
-    rows = [
-        ("configuration", "seeds", *(axis.metric for axis in front.axes)),
-        ("---",) * (2 + len(front.axes)),
-    ]
+def table(front: Front, decided: Mapping[str, str]) -> str:
+    """The members in Markdown.
+
+    Args:
+        front: of the search.
+        decided: by configuration, what the space decided.
+    """
+    titles = ("configuration", "seeds", *(axis.metric for axis in front.axes), "by the space")
+    rows = [titles, ("---",) * len(titles)]
     for member, values in zip(front.members, front.values, strict=True):
         cells = (_cell(member, *pair) for pair in zip(front.axes, values, strict=True))
-        rows.append((f"`{member.name}` ({member.config_id})", str(member.repeats), *cells))
+        name = f"`{member.name}` ({member.config_id})"
+        by_space = f"`{decided[member.config_id]}`"
+        rows.append((name, str(member.repeats), *cells, by_space))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

@@ -1,5 +1,6 @@
 """What a search found and what that cost: for the terminal, and as the parent's description."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipeline.choice import Choice, choose, comparable, probabilities_of_being_best
@@ -8,8 +9,8 @@ from pipeline.search import front_report, pictures
 from pipeline.search.bill import Bill, bill_of, default_cost_of, saved, what_follows
 from pipeline.search.goal import Goal
 from pipeline.search.loop import Search
-from pipeline.tracking.search_log import SearchLog
-from pipeline.units import grams, joules, seconds
+from pipeline.tracking.search_log import IDLE_POWER, SearchLog
+from pipeline.units import grams, joules, seconds, three_digits
 from steps import configuration as configurations
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 LEADERS = 10
 """Rows of the table in the description."""
+
+TOLD_BY_NAMES = {"optimizer", "lr", "batch_size"}
+"""Hyperparameters that the name of a configuration has."""
 
 BEST_SO_FAR, FRONT = "search/best_so_far.html", "search/front.html"
 
@@ -37,15 +41,16 @@ def report(search: Search, log: SearchLog) -> str:
     figures = {**search.figures(), **_figures(bill)}
     if goal.is_front:
         front = front_of(choice.ranking, goal.axes)
-        answer, table = front_report.answer(search, front), front_report.table(front)
+        answer = front_report.answer(search, front)
+        table = front_report.table(front, _decided(search))
         tags = {"search.front": ", ".join(each.config_id for each in front.members)}
         log.page(pictures.front(search, front), FRONT)
     else:
-        answer, table = _answer(search, choice), _leaders(goal, choice)
+        answer, table = _answer(search, choice), _leaders(goal, choice, _decided(search))
         tags = {"search.greenest": choice.ranking[0].config_id} if choice.ranking else {}
         figures["greenest_cost"] = _least(goal, choice)
         log.page(pictures.best_so_far(search), BEST_SO_FAR)
-    spent_on = _bill_lines(bill, search, choice)
+    spent_on = _bill_lines(bill, search, choice, log.recorded().metrics.get(IDLE_POWER))
     log.describe("\n\n".join([*answer, table, *spent_on]))
     log.figures(figures, step=len(search.children))
     log.tag(tags)
@@ -72,6 +77,9 @@ def _answer(search: Search, choice: Choice) -> list[str]:
     title = "Best" if goal.cost is None else "Greenest"
     seeds = "1 seed" if best.repeats == 1 else f"{best.repeats} seeds"
     lines = [f"{title}: {best.name} ({best.config_id}), {_interval(best, goal)} over {seeds}."]
+    names_tell_all = {each.name for each in search.plan.space.parameters} <= TOLD_BY_NAMES
+    if not names_tell_all:
+        lines.append(f"The space decided: {_decided(search)[best.config_id]}.")
     likely = probabilities_of_being_best(choice, goal.sought)
     if likely:
         lines.append(
@@ -80,12 +88,17 @@ def _answer(search: Search, choice: Choice) -> list[str]:
     if choice.tied_with is None:
         lines.append("No repeat tells of the noise: another seed may turn the order around.")
     elif choice.tied_with:
-        names = ", ".join(other.name for other in choice.tied_with)
+        names = ", ".join(
+            other.name if names_tell_all else f"{other.name} ({other.config_id})"
+            for other in choice.tied_with
+        )
         lines.append(f"Tied, within the noise of the repeats (95 %), with {names}.")
     return lines
 
 
-def _bill_lines(bill: Bill, search: Search, choice: Choice) -> list[str]:
+def _bill_lines(
+    bill: Bill, search: Search, choice: Choice, idle_power_w: float | None
+) -> list[str]:
     energy = "energy not measured" if bill.energy_j is None else joules(bill.energy_j)
     carbon = "" if bill.emissions_kg is None else f", {grams(bill.emissions_kg)} CO2e"
     parts = [
@@ -101,6 +114,9 @@ def _bill_lines(bill: Bill, search: Search, choice: Choice) -> list[str]:
         f"The search spent {energy}{carbon} in {seconds(bill.time_s)}; "
         f"trainings, a compilation that several share counted once: {', '.join(parts)}."
     ]
+    if idle_power_w is not None:
+        idle = f"{joules(idle_power_w * bill.time_s)} ({three_digits(idle_power_w)} W)"
+        lines.append(f"This machine would have taken {idle} in that time if it had been idle.")
     if choice.ranking and not search.plan.goal.is_front:
         winner_j = choice.ranking[0].mean("energy_to_accuracy_j")
         default = configurations.parse(dict(search.plan.fixed)).config_id
@@ -116,9 +132,18 @@ def _interval(ranked: "Ranked", goal: Goal) -> str:
     return f"{told(interval.mean)} (95 %: {told(interval.low)} to {told(interval.high)})"
 
 
-def _leaders(goal: Goal, choice: Choice) -> str:
+def _decided(search: Search) -> dict[str, str]:
+    """By configuration, what the space decided."""
+    return {
+        trial.config_id: ", ".join(f"{name} {value}" for name, value in trial.point.items())
+        for trial in search.trials
+    }
+
+
+def _leaders(goal: Goal, choice: Choice, decided: Mapping[str, str]) -> str:
     likely = probabilities_of_being_best(choice, goal.sought)
-    rows = [("configuration", "seeds", goal.name, "probability of being the best"), ("---",) * 4]
+    titles = ("configuration", "seeds", goal.name, "probability of being the best", "by the space")
+    rows = [titles, ("---",) * len(titles)]
     for ranked in choice.ranking[:LEADERS]:
         chance = likely.get(ranked.config_id)
         rows.append(
@@ -127,6 +152,7 @@ def _leaders(goal: Goal, choice: Choice) -> str:
                 str(ranked.repeats),
                 _interval(ranked, goal),
                 "?" if chance is None else f"{chance:.0%}",
+                f"`{decided[ranked.config_id]}`",
             )
         )
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

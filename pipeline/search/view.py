@@ -13,7 +13,7 @@ from rich.text import Text
 
 from pipeline.search.plan import Plan
 from pipeline.terminal import progress_console
-from pipeline.units import joules, seconds
+from pipeline.units import grams, joules, seconds
 
 if TYPE_CHECKING:
     from pipeline.search.loop import Search
@@ -29,6 +29,7 @@ class SearchView:
     def __init__(self, plan: Plan) -> None:
         """Args: what is searched."""
         self._plan = plan
+        self._size = plan.space.size
         self._recent: list[str] = []
         self._live: Live | None = None
 
@@ -47,16 +48,21 @@ class SearchView:
         """A training has ended."""
         line = f"#{child.number} {child.run.name}  {self._outcome(child)}"
         self._recent = [*self._recent, line][-RECENT:]
+        standing, outcomes = self._standing(search), self._outcomes(search)
         if self._live is None:
-            click.echo(f"{line}  {self._standing(search)}", err=True)
+            told = f"{line}  {standing}: {outcomes}; left: {self._time_left(search)}"
+            click.echo(told, err=True)
             return
-        outcomes = Counter(each.run.tags.get("outcome", "FAILED") for each in search.children)
         rows = Table(show_header=False, box=None)
         rows.add_row("search", Text(f"{self._plan.space.path} by {self._plan.sampler}"))
-        rows.add_row("standing", Text(self._standing(search)))
-        rows.add_row("outcomes", ", ".join(f"{n} {name}" for name, n in outcomes.items()))
+        rows.add_row("standing", Text(standing))
+        rows.add_row("outcomes", outcomes)
         rows.add_row("time left", self._time_left(search))
         self._live.update(Group(rows, *(Text(f"  {line}") for line in self._recent)))
+
+    def _outcomes(self, search: "Search") -> str:
+        counts = Counter(each.run.tags.get("outcome", "FAILED") for each in search.children)
+        return ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
 
     def _outcome(self, child: "Child") -> str:
         outcome = child.run.tags.get("outcome", "FAILED")
@@ -64,20 +70,39 @@ class SearchView:
 
     def _standing(self, search: "Search") -> str:
         best, spent = self._plan.goal.so_far_in_words(search.trials), search.spent()
-        limit = self._plan.limits.energy_j
-        energy = "not measured" if spent.energy_j is None else joules(spent.energy_j)
-        of = "" if limit is None else f" of {joules(limit)}"
-        return f"{best}, {len(search.trials)} tried, spent {energy}{of}"
+        limits = self._plan.limits
+        energy = "energy not measured" if spent.energy_j is None else joules(spent.energy_j)
+        parts = [energy + ("" if limits.energy_j is None else f" of {joules(limits.energy_j)}")]
+        if limits.emissions_kg is not None and spent.emissions_kg is not None:
+            parts.append(f"{grams(spent.emissions_kg)} of {grams(limits.emissions_kg)} CO2e")
+        of_trials = "" if limits.trials is None else f" of {limits.trials}"
+        return f"{best}, {len(search.trials)}{of_trials} tried, spent {', '.join(parts)}"
 
     def _time_left(self, search: "Search") -> str:
-        """By the trainings that are left at the mean time of those that are done."""
-        limits, done = self._plan.limits, len(search.trials)
-        if limits.trials and done >= limits.trials:
-            return "the leaders once more"
-        elapsed_s = search.spent().time_s
-        guesses = []
-        if limits.trials and done:
-            guesses.append((limits.trials - done) * elapsed_s / done)
-        if limits.time_s:
-            guesses.append(limits.time_s - elapsed_s)
-        return f"about {seconds(max(0.0, min(guesses)))}, then the repeats" if guesses else "?"
+        """Until the end that is nearest, repeats included, at the pace so far."""
+        limits, spent = self._plan.limits, search.spent()
+        done, left = len(search.children), self._trainings_left(search)
+        guesses = [
+            (most / so_far - 1) * spent.time_s
+            for most, so_far in (
+                (None if left is None else done + left, done),
+                (limits.energy_j, spent.energy_j),
+                (limits.emissions_kg, spent.emissions_kg),
+                (limits.time_s, spent.time_s),
+            )
+            if most and so_far
+        ]
+        return f"about {seconds(max(0.0, min(guesses)))}" if guesses else "?"
+
+    def _trainings_left(self, search: "Search") -> int | None:
+        """At most, if nothing else ends the search; None where nobody knows."""
+        plan, tried = self._plan, len(search.trials)
+        ends = [most for most in (plan.limits.trials, self._size) if most is not None]
+        if not ends:
+            return None
+        trials_left = max(0, min(ends) - tried)
+        leaders = len(search.leaders())
+        if trials_left:
+            leaders = min(ends) if plan.confirm_top is None else min(plan.confirm_top, *ends)
+        repeated = len(search.children) - tried
+        return trials_left + max(0, leaders * (plan.repeats - 1) - repeated)

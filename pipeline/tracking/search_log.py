@@ -31,6 +31,8 @@ BROKEN_OFF = "search.broken_off"
 """A training that does not count, whatever of it is delivered to MLflow later."""
 RUNGS = "search.rungs"
 """The rungs of halving that a training came to, and its validation accuracy there."""
+IDLE_POWER = "idle_power_w"
+"""Metric of the parent: what the machine takes that does nothing."""
 
 PARENT = "mlflow.parentRunId"
 

@@ -202,3 +202,16 @@ def test_other_objectives_rank_by_their_own_metric(search, store, objective):
     code, out, err = search("--objective", objective, "--trials", "3", "--repeats", "1")
     assert code == 0, err
     assert {"emissions": " mg over", "time": " s over"}[objective] in out.splitlines()[1]
+
+
+def test_where_a_name_does_not_tell_what_the_space_decided_the_answer_does(search, store, tmp_path):
+    space = tmp_path / "hidden.yaml"
+    space.write_text("purpose: Of a test.\nparameters:\n  activation: [relu, tanh]\n")
+    code, out, err = search(
+        "--space", str(space), "--sampler", "grid", "--lr", "0.05", "--batch-size", "16"
+    )
+    assert code == 0, err
+    assert out.splitlines()[2] in {f"The space decided: activation {a}." for a in ("relu", "tanh")}
+    (parent,), _ = recorded(store)
+    note = parent.data.tags["mlflow.note.content"]
+    assert "| `activation relu` |" in note and "| `activation tanh` |" in note

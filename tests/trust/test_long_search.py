@@ -1,0 +1,49 @@
+"""A search of hundreds of trials asks no more of the machine at its end than at its beginning."""
+
+import statistics
+import sys
+
+import pytest
+from extent import LONG
+
+TRIALS = 500 if LONG else 40
+WARM = 10
+"""Trials until the process has what it needs."""
+
+MOST_GROWTH_KB = 100 if LONG else 250
+"""Per trial. What the search knows of one takes 25, and MLflow keeps a store's handle for each of
+the last thousand runs. TensorFlow would keep 500 for each optimizer of a name of its own."""
+
+
+@pytest.fixture(scope="module", params=["one graph", "many graphs"] if LONG else ["one graph"])
+def sights(request, project, tmp_path_factory):
+    """What was seen after each trial."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(project / "benchmarks"))
+        import overhead
+
+        folder = tmp_path_factory.mktemp("long")
+        yield overhead.watched(overhead.SPACES[request.param], TRIALS, folder)
+        del sys.modules["overhead"]
+
+
+def test_memory_does_not_grow_with_the_trials_beyond_what_is_known_of_them(sights):
+    from scipy.stats import theilslopes
+
+    assert len(sights) == TRIALS
+    # By the median over pairs, of which single steps of the allocator are no part.
+    assert theilslopes([sight.memory_kb for sight in sights[WARM:]])[0] <= MOST_GROWTH_KB
+
+
+@pytest.mark.parametrize("what", ["files", "threads"])
+def test_no_trial_leaves_anything_open(sights, what):
+    held = [getattr(sight, what) for sight in sights[WARM:]]
+    half = len(held) // 2
+    assert max(held[half:]) <= max(held[:half])
+
+
+@pytest.mark.skipif(not LONG, reason="needs hundreds of trials")
+def test_the_last_trials_take_no_more_work_than_the_first(sights):
+    first, last = sights[WARM : WARM + 100], sights[-100:]
+    early_s, late_s = (statistics.median(each.cpu_s for each in part) for part in (first, last))
+    assert late_s <= 1.5 * early_s
