@@ -34,6 +34,9 @@ class Refusal:
 TABLES = ("csv:", "parquet:", "openml:")
 """Beginnings of the names of datasets that are read column by column."""
 
+ROWS = (*TABLES, "digits", "wine", "breast_cancer", "iris")
+"""Those whose rows are no images in training; digits are images to a CNN's layers alone."""
+
 
 def _only_with(
     hyperparameters: Sequence[str], holds: "Callable[[Configuration], bool]", reason: str
@@ -109,7 +112,7 @@ REFUSALS = (
     ),
     Refusal(
         "augmentation",
-        lambda given: given.augmentation == "random" and given.dataset.startswith(TABLES),
+        lambda given: given.augmentation == "random" and given.dataset.startswith(ROWS),
         "flips, rotations and zooms need images, and this dataset is a table; take mixup or cutmix",
     ),
     Refusal(

@@ -281,6 +281,7 @@ BROKEN_RULES = [
     {"precision": "mixed_float16", "quantization": "int8"},
     {"quantization": "int8", "qat_epochs": 3},
     {"augmentation": "random", "dataset": "csv:rows.csv"},
+    {"augmentation": "random", "dataset": "digits"},
     {"warmup_epochs": 5, "max_epochs": 5},
 ]
 

@@ -93,7 +93,8 @@ def pictures():
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(map(str, row.values())))
 def test_combination_is_trained_or_refused_with_its_reason(wine, pictures, row):
     try:
-        configuration = Configuration(dataset="wine", hidden="8", max_epochs=3, patience=9, **row)
+        dataset = "npz:pictures.npz" if row["augmentation"] == "random" else "wine"
+        configuration = Configuration(dataset=dataset, hidden="8", max_epochs=3, patience=9, **row)
     except InputError as refused:
         assert any(rule.reason in str(refused) for rule in REFUSALS)
         return
@@ -112,6 +113,6 @@ def test_combination_is_trained_or_refused_with_its_reason(wine, pictures, row):
 
 
 def test_random_augmentation_of_a_table_is_refused_with_its_reason(wine):
-    configuration = Configuration(dataset="wine", augmentation="random")
+    configuration = Configuration(dataset="npz:rows.npz", augmentation="random")
     with pytest.raises(InputError, match="--augmentation random: needs images; wine is a table"):
         require_fit(configuration, wine[0])
