@@ -5,7 +5,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -117,10 +117,21 @@ class Search:
         }
 
     def leaders(self) -> list[Trial]:
-        """The trials to train again, the best first; all of them where that was asked for."""
-        if self.plan.confirm_top is None:
+        """The trials to train again, the best first; all of them where that was asked for.
+
+        One that missed the target in a repeat was lucky before: it cannot win any more, and makes
+        room for the next. That happens as often as there are leaders, and then no more.
+        """
+        top = self.plan.confirm_top
+        if top is None:
             return self.trials
-        return self.plan.goal.to_confirm(self.trials, self.plan.confirm_top)
+        lucky = {
+            child.run.tags["config_id"]
+            for child in self.children
+            if child.role == CONFIRMATION and child.run.tags.get("outcome") != Outcome.REACHED
+        }
+        others = [trial for trial in self.trials if trial.config_id not in lucky]
+        return self.plan.goal.to_confirm(others, max(0, min(top, 2 * top - len(lucky))))
 
     def _budget_is_spent(self, spent: Spent) -> str:
         limits = self.plan.limits
@@ -135,19 +146,25 @@ class Search:
 
     def _confirm(self) -> None:
         """Train the leaders with other seeds, unpruned: a single run may have been lucky."""
+        while (following := self._unconfirmed()) and not self._budget_is_spent(self.spent()):
+            self._one(*following, Unpruned())
+
+    def _unconfirmed(
+        self, under_way: Iterable[Configuration] = ()
+    ) -> tuple[Configuration, str, "Point"] | None:
+        """The next training of a leader with another seed, if the record lacks one."""
         done = {
-            (child.run.tags["config_id"], child.run.parameters["seed"]) for child in self.children
-        }
-        for repeat in range(1, self.plan.repeats):
-            for leader in self.leaders():
-                if self._budget_is_spent(self.spent()):
-                    return
-                seed = self.plan.seed + repeat
-                if (leader.config_id, str(seed)) in done:
-                    continue
-                configuration = self.plan.space.configuration(leader.point, self.plan.fixed)
-                again = dataclasses.replace(configuration, seed=seed)
-                self._one(again, CONFIRMATION, leader.point, Unpruned())
+            (child.run.tags["config_id"], int(child.run.parameters["seed"]))
+            for child in self.children
+        } | {(each.config_id, each.seed) for each in under_way}
+        leaders = self.leaders()
+        for seed in range(self.plan.seed + 1, self.plan.seed + self.plan.repeats):
+            for leader in leaders:
+                if (leader.config_id, seed) not in done:
+                    point = leader.point
+                    configuration = self.plan.space.configuration(point, self.plan.fixed)
+                    return dataclasses.replace(configuration, seed=seed), CONFIRMATION, point
+        return None
 
     def _one(self, configuration: Configuration, role: str, point: "Point", rule: Pruning) -> None:
         log = self._log.open_child(configuration, len(self.children), role, point)

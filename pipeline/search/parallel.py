@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import math
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from pipeline.search.trial import Trial, best_cost
 from pipeline.tags import MACHINE
 from pipeline.terminal import progress_console
 from pipeline.tracking.elsewhere import ENDED, Exchange
-from pipeline.tracking.search_log import CONFIRMATION, TRIAL, Child, SearchLog, child_of
+from pipeline.tracking.search_log import TRIAL, Child, SearchLog, child_of
 from steps.configuration import Configuration
 from steps.errors import InputError
 from steps.outcome import Outcome
@@ -147,21 +147,15 @@ class ParallelSearch(Search):
         return UnderWay(self._configuration(point, self.plan.seed), TRIAL, point)
 
     def _confirm(self) -> None:
-        repeats = self._repeats()
-        self._train_all(
-            lambda: self._budget_is_spent(self.spent()) or next(repeats, "all confirmed")
-        )
+        # Of those under way one may miss, and make room for the next.
+        while self._next_repeat() and not self._budget_is_spent(self.spent()):
+            self._train_all(
+                lambda: self._budget_is_spent(self.spent()) or self._next_repeat() or "none left"
+            )
 
-    def _repeats(self) -> Iterator[UnderWay]:
-        """The leaders with other seeds, but for those that the record has."""
-        done = {
-            (child.run.tags["config_id"], child.run.parameters["seed"]) for child in self.children
-        }
-        for seed in range(self.plan.seed + 1, self.plan.seed + self.plan.repeats):
-            for leader in self.leaders():
-                if (leader.config_id, str(seed)) not in done:
-                    configuration = self._configuration(leader.point, seed)
-                    yield UnderWay(configuration, CONFIRMATION, leader.point)
+    def _next_repeat(self) -> UnderWay | None:
+        following = self._unconfirmed(each.configuration for each in self._under_way.values())
+        return UnderWay(*following) if following else None
 
     def _configuration(self, point: "Point", seed: int) -> Configuration:
         configuration = self.plan.space.configuration(point, self.plan.fixed)

@@ -35,15 +35,23 @@ class PaperEngine:
         workers: at a time.
         losses: numbers of trainings whose worker is lost, as often as they are named.
         machine: that the trainings are said to run on; empty to say nothing.
+        lucky: learning rates that reach the target in the first trial and in no repeat.
     """
 
-    def __init__(self, workers: int = 2, losses: tuple[int, ...] = (), machine: str = "") -> None:
+    def __init__(
+        self,
+        workers: int = 2,
+        losses: tuple[int, ...] = (),
+        machine: str = "",
+        lucky: tuple[str, ...] = (),
+    ) -> None:
         self.workers = workers
         self.begun: list[Job] = []
         self.most_at_once = 0
         self.closed = False
         self._losses = list(losses)
         self._machine = machine
+        self._lucky = lucky
         self._running: list[Job] = []
 
     def free(self) -> int:
@@ -74,11 +82,13 @@ class PaperEngine:
     def train(self, job: Job) -> None:
         with self.open_run(job) as log:
             client, spent = mlflow.MlflowClient(), cost_j(job)
-            for name in ("energy_spent_j", "energy_to_accuracy_j"):
+            missed = job.role == "confirmation" and job.parameters["lr"] in self._lucky
+            for name in ("energy_spent_j", *(["energy_to_accuracy_j"] if not missed else [])):
                 client.log_metric(log.run_id, name, spent)
             for epoch, accuracy in enumerate((0.5, 0.8, 0.99), start=1):
                 client.log_metric(log.run_id, "val_accuracy", accuracy, step=epoch)
-            log.tag({"outcome": "REACHED"} | ({MACHINE: self._machine} if self._machine else {}))
+            outcome = "BUDGET_EXHAUSTED" if missed else "REACHED"
+            log.tag({"outcome": outcome} | ({MACHINE: self._machine} if self._machine else {}))
 
 
 class Bench:

@@ -68,6 +68,28 @@ def test_leaders_are_trained_again_unpruned_with_other_seeds(bench):
     assert {job.pruning for job in again} == {"none"}
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_leader_that_misses_in_a_repeat_makes_room_for_the_next(bench, workers):
+    on = bench(repeats=3, confirm_top=2)
+    engine = PaperEngine(workers=workers, lucky=("0.006", "0.004"))
+    on.run(engine)
+    again = [(job.parameters["lr"], job.parameters["seed"]) for job in engine.begun[6:]]
+    assert len(set(again)) == len(again)
+    repeated = {lr: [seed for each, seed in again if each == lr] for lr, _ in again}
+    assert sorted(repeated) == ["0.003", "0.004", "0.005", "0.006"]
+    assert sorted(repeated["0.005"]) == sorted(repeated["0.003"]) == ["1", "2"]
+    if workers == 1:
+        # No energy is spent on a second miss.
+        assert repeated["0.006"] == repeated["0.004"] == ["1"]
+
+
+def test_where_every_leader_misses_the_search_ends(bench):
+    on = bench(repeats=3, confirm_top=1)
+    engine = PaperEngine(workers=2, lucky=("0.006", "0.005", "0.004", "0.003"))
+    on.run(engine)
+    assert {job.parameters["lr"] for job in engine.begun[6:]} == {"0.006", "0.005"}
+
+
 def test_worker_learns_the_best_cost_at_its_start_and_finds_later_ones_in_the_parent_run(bench):
     on, engine = bench(), PaperEngine(workers=1)
     on.run(engine)
