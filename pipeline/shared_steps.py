@@ -36,7 +36,7 @@ PREPROCESS_PARAMETERS = (
     "color_mode",
 )
 PARTITION_PARAMETERS = ("preprocessing", "partitioning", "time_ordered", "seed")
-PREPROCESS_CODE = ("preprocess/*.py",)
+PREPROCESS_CODE = ("preprocess/*.py", "parsing.py")
 PARTITION_CODE = ("partition.py", "scaling.py", "preprocess/dataset.py")
 PREPROCESS_LIBRARIES = ("keras", "numpy", "pandas", "pillow", "pyarrow", "scikit-learn")
 PARTITION_LIBRARIES = ("numpy", "scikit-learn")

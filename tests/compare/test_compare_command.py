@@ -200,7 +200,7 @@ def test_searches_and_grids_of_another_version_do_not_keep_a_report_from_being_l
         tags={"grid.run_id": "gone", "mlflow.parentRunId": "gone"},
     )
     guessed = {"energy.gpu": "", "energy.cpu": "guessed"}
-    first = tagged(run_of(0.1, hidden="8"), **of_search, **guessed)
+    first = tagged(run_of(0.1, energy_j=50.0, hidden="8"), **of_search, **guessed)
     second = without(tagged(run_of(0.2), **guessed), "hidden")
     plant(first, second, without(given_up, "max_epochs"), point)
     code, _, err = greenest("compare")
