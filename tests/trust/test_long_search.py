@@ -10,10 +10,10 @@ TRIALS = 500 if LONG else 30
 WARM = 10
 """Trials until the process has what it needs."""
 
-MOST_GROWTH_KB = 150 if LONG else 250
+MOST_GROWTH_KB = 150 if LONG else 400
 """Per trial, of a process of 500 MB. About 100 were seen, some 30 of them what the search knows of
-a trial and what MLflow keeps of its last thousand stores. When each optimizer had a name of its
-own, it was 500 and more."""
+a trial and what MLflow keeps of its last thousand stores; over twenty trials, whatever the
+allocator does, up to 253. When each optimizer had a name of its own, it was 500 and more."""
 
 
 @pytest.fixture(scope="module", params=["one graph", "many graphs"] if LONG else ["one graph"])
