@@ -1,14 +1,19 @@
 """Experiments and runs as MLflow has them."""
 
+import os
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import mlflow
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage, Run
 from mlflow.exceptions import MlflowException
+from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 
 from steps.errors import InputError, one_line, printable
@@ -17,6 +22,8 @@ EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """Without it, MLflow's page takes the experiment for one about language models."""
 
 TRIES_TO_OPEN = 5
+SECONDS_TO_LAY_TABLES = 60.0
+"""By another process, on a busy machine; it takes one or two. `filelock.Timeout` is an OSError."""
 LAID_BY_ANOTHER = ("already exists", "duplicate column", "no such table", "database is locked")
 
 
@@ -106,15 +113,25 @@ def ready_client() -> MlflowClient:
     """A client of a store whose tables are there.
 
     MLflow lays them when a fresh database is first used; two processes that do so at once are in
-    each other's way.
+    each other's way, and can leave tables behind that nobody can use.
     """
-    client = MlflowClient()
     for tries_left in reversed(range(TRIES_TO_OPEN)):
         try:
-            client.search_experiments(max_results=1)
+            with _one_at_a_time():
+                client = MlflowClient()
+                client.search_experiments(max_results=1)
             break
         except (MlflowException, OperationalError) as error:
             if not tries_left or not any(told in str(error) for told in LAID_BY_ANOTHER):
                 raise
             time.sleep(1)
     return client
+
+
+def _one_at_a_time() -> AbstractContextManager[object]:
+    """Keeps other processes from opening the same SQLite file for the first time."""
+    uri = tracking_uri()
+    file = make_url(uri).database if uri.startswith("sqlite:") else None
+    if not file or file == ":memory:" or not os.access(Path(file).parent, os.W_OK):
+        return nullcontext()
+    return FileLock(f"{file}.lock", timeout=SECONDS_TO_LAY_TABLES)
