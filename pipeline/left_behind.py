@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pipeline import greenest_file, terminal
 from pipeline.greenest_file import FILE_NAME, Winner
-from pipeline.note import escaped
+from pipeline.markdown import escaped
 from steps.errors import one_line
 
 T = TypeVar("T")

@@ -1,9 +1,9 @@
 """The description of a run that a person reads on its page in MLflow."""
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from pipeline.markdown import code, escaped, table
 from pipeline.units import energy_parts, flags_in_words, grams, joules, three_digits, worth
 from pipeline.variants_table import variants_table
 from steps.outcome import Outcome
@@ -27,8 +27,8 @@ def _what(run: "RecordedRun") -> str:
     given = run.parameters
     momentum = f", momentum {given['momentum']}" if float(given["momentum"]) else ""
     return (
-        f"{_code(run.name)}: {_model(given)} on "
-        f"{_code(given['dataset'])} ({given['partitioning']}, {given['preprocessing']}), "
+        f"{code(run.name)}: {_model(given)} on "
+        f"{code(given['dataset'])} ({given['partitioning']}, {given['preprocessing']}), "
         f"trained with {given['optimizer']} at learning rate {given['lr']}{momentum} and batch "
         f"size {given['batch_size']}, seed {given['seed']}."
     )
@@ -36,8 +36,8 @@ def _what(run: "RecordedRun") -> str:
 
 def _model(given: Mapping[str, str]) -> str:
     if given["model"] not in WITH_HIDDEN_LAYERS:
-        return f"the model {_code(given['model'])}"
-    return f"the model {given['model']} ({_code(given['hidden'])}, {given['activation']})"
+        return f"the model {code(given['model'])}"
+    return f"the model {given['model']} ({code(given['hidden'])}, {given['activation']})"
 
 
 def _rows(run: "RecordedRun") -> str:
@@ -45,7 +45,7 @@ def _rows(run: "RecordedRun") -> str:
         "Rows": run.tags.get("dataset.rows"),
         "Classes": run.tags.get("dataset.classes"),
         "Parts": run.tags.get("dataset.parts"),
-        "Reading": _code(run.tags["dataset.reading"]) if "dataset.reading" in run.tags else None,
+        "Reading": code(run.tags["dataset.reading"]) if "dataset.reading" in run.tags else None,
     }
     return " ".join(f"{name}: {value}." for name, value in told.items() if value)
 
@@ -72,7 +72,7 @@ def _how_it_ended(run: "RecordedRun") -> str:
             return f"**Final training** of {epochs}, on validation rows too: no target was checked."
         case outcome:
             reason = run.tags.get("failure", "no reason recorded")
-            return f"**{outcome}**: {_code(reason)}. It did not reach {target}."
+            return f"**{outcome}**: {code(reason)}. It did not reach {target}."
 
 
 def _cost(run: "RecordedRun") -> str:
@@ -99,10 +99,9 @@ def _fine_tuning(run: "RecordedRun") -> str:
 def _energy(run: "RecordedRun") -> str:
     if "time_spent_s" not in run.metrics:
         return ""
+    parts = [(part, escaped(told)) for part, told in energy_parts(run).items()]
     lines = [
-        "| part | energy |",
-        "| --- | --- |",
-        *(f"| {part} | {escaped(told)} |" for part, told in energy_parts(run).items()),
+        table(("part", "energy"), parts),
         "",
         f"Carbon intensity: {run.tags['carbon.intensity_g_per_kwh']} g/kWh "
         f"({escaped(run.tags['carbon.place'])}; {escaped(run.tags['carbon.source'])}). "
@@ -123,7 +122,7 @@ def _energy(run: "RecordedRun") -> str:
         wall = joules(run.metrics["calibrated_energy_j"])
         lines += [
             "",
-            f"By calibration {_code(run.tags['energy.calibration'])}: {wall} at the wall.",
+            f"By calibration {code(run.tags['energy.calibration'])}: {wall} at the wall.",
         ]
     if "energy.flags" in run.tags:
         lines += ["", f"Caution: {flags_in_words(run.tags['energy.flags'])}."]
@@ -137,15 +136,5 @@ def _test(run: "RecordedRun") -> str:
     if "flops" in run.metrics:
         scored += f" A row takes {run.metrics['flops']:,.0f} floating-point operations"
         uncounted = run.tags.get("flops.uncounted")
-        scored += f", not counting {_code(uncounted)}." if uncounted else "."
+        scored += f", not counting {code(uncounted)}." if uncounted else "."
     return "\n\n".join(filter(None, (scored, variants_table(run))))
-
-
-def escaped(text: str) -> str:
-    """Names are the users': nothing in them is taken for Markdown or HTML."""
-    return re.sub(r"([\\`*_{}\[\]<>#|&])", r"\\\1", text)
-
-
-def _code(text: str) -> str:
-    """As inline code, so that nothing in a name is taken for Markdown or HTML."""
-    return f"`{text.replace('`', chr(39))}`"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.markdown import table
 from pipeline.units import joules, seconds, three_digits
 
 if TYPE_CHECKING:
@@ -38,11 +39,11 @@ def variants_table(run: "RecordedRun") -> str:
     modes = run.tags.get("quantized.modes", "")
     if not modes:
         return "\n\n".join(_remarks(run))
-    rows = [HEADINGS, ("---",) * len(HEADINGS), *(_row(run, mode) for mode in modes.split(", "))]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    names = modes.split(", ")
     # What is emulated runs nowhere, and without float32 there is no file.
-    measured = [_how_measured(run)] if FLOAT32 in modes.split(", ") else []
-    return "\n\n".join((table, *measured, *_remarks(run)))
+    measured = [_how_measured(run)] if FLOAT32 in names else []
+    written = table(HEADINGS, [_row(run, mode) for mode in names])
+    return "\n\n".join((written, *measured, *_remarks(run)))
 
 
 def _row(run: "RecordedRun", mode: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pipeline.compare.reporting import report_data
 from pipeline.compare.words import certainty, goal, nothing, worth
 from pipeline.greenest_file import FILE_NAME, Winner, typical
 from pipeline.left_behind import LeftBehind, leave_behind
-from pipeline.note import escaped
+from pipeline.markdown import escaped, table
 from pipeline.tracking.registry import ALIAS, registry_name
 
 if TYPE_CHECKING:
@@ -121,14 +121,14 @@ def _description(comparison: Comparison, told_effects: "Effects") -> str:
         return escaped(nothing(comparison))
     objective = comparison.objective
     heading = escaped(objective.name.replace("_", " "))
-    rows = [("configuration", "seeds", heading), ("---",) * 3]
+    rows = []
     for ranked in comparison.choice.ranking[:LEADERS_TOLD]:
         cost = _interval(ranked, objective.metric, objective.told)
         rows.append((escaped(f"{ranked.name} ({ranked.config_id})"), str(ranked.repeats), cost))
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    ranking = table(("configuration", "seeds", heading), rows)
     sentences = " ".join(map(escaped, certainty(comparison)))
     worths = "\n".join(f"- {escaped(line.strip())}" for line in worth(comparison))
     carried = [effect.sentence for effect in told_effects.effects if effect.sentence]
     matters = "\n".join(f"- {escaped(sentence)}" for sentence in carried)
-    parts = (sentences, table, worths, matters, f"All of it: `{REPORT}` among the artifacts.")
+    parts = (sentences, ranking, worths, matters, f"All of it: `{REPORT}` among the artifacts.")
     return "\n\n".join(part for part in parts if part)

@@ -8,6 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from pipeline import markdown
 from pipeline.quantize_grid import figures
 from pipeline.quantize_grid.comparison import Race, races
 
@@ -58,9 +59,12 @@ class Findings:
 
 def keep(findings: Findings, log: "GridLog") -> None:
     """Describe, draw and count it in the parent run."""
-    lines = [*_sentences(findings), _markdown(_headings(findings), _rows(findings))]
+    lines = [*_sentences(findings), markdown.table(_headings(findings), _rows(findings))]
     if findings.races:
-        lines += [_of_what_best(findings), _markdown(RACE_HEADINGS, _race_rows(findings.races))]
+        lines += [
+            _of_what_best(findings),
+            markdown.table(RACE_HEADINGS, _race_rows(findings.races)),
+        ]
         best = "the front" if findings.objective.is_pareto else "the best"
         title = f"{findings.space.path.stem}: {findings.space.size} points, {best} met"
         log.picture(figures.race_figure({title: findings.races}), RACES)
@@ -175,11 +179,6 @@ def _figures(findings: Findings) -> Mapping[str, float | None]:
         name = f"{race.sampler}_evaluations_until_best"
         figures_of_grid[name] = None if mean is None else mean.value
     return figures_of_grid
-
-
-def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

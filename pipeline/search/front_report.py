@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from pipeline import markdown
 from pipeline.choice import Ranked
 from pipeline.pareto import Axis, Front
 from pipeline.search.goal import told
@@ -39,13 +40,13 @@ def table(front: Front, decided: Mapping[str, str]) -> str:
         decided: by configuration, what the space decided.
     """
     titles = ("configuration", "seeds", *(axis.metric for axis in front.axes), "by the space")
-    rows = [titles, ("---",) * len(titles)]
+    rows = []
     for member, values in zip(front.members, front.values, strict=True):
         cells = (_cell(member, *pair) for pair in zip(front.axes, values, strict=True))
         name = f"`{member.name}` ({member.config_id})"
         by_space = f"`{decided[member.config_id]}`"
         rows.append((name, str(member.repeats), *cells, by_space))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown.table(titles, rows)
 
 
 def _cell(member: Ranked, axis: Axis, mean: float) -> str:

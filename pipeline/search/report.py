@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from pipeline import markdown
 from pipeline.choice import Choice, choose, comparable, probabilities_of_being_best
 from pipeline.pareto import front_of
 from pipeline.search import front_report, pictures
@@ -143,7 +144,7 @@ def _decided(search: Search) -> dict[str, str]:
 def _leaders(goal: Goal, choice: Choice, decided: Mapping[str, str]) -> str:
     likely = probabilities_of_being_best(choice, goal.sought)
     titles = ("configuration", "seeds", goal.name, "probability of being the best", "by the space")
-    rows = [titles, ("---",) * len(titles)]
+    rows = []
     for ranked in choice.ranking[:LEADERS]:
         chance = likely.get(ranked.config_id)
         rows.append(
@@ -155,7 +156,7 @@ def _leaders(goal: Goal, choice: Choice, decided: Mapping[str, str]) -> str:
                 f"`{decided[ranked.config_id]}`",
             )
         )
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown.table(titles, rows)
 
 
 def _least(goal: Goal, choice: Choice) -> float | None:

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
-from pipeline.note import escaped
+from pipeline.markdown import escaped
 from pipeline.tracking.paths import MODEL
 
 ALIAS = "greenest"
