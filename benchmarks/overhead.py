@@ -169,7 +169,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--watched"]:
         watch(sys.argv[2])
         return
-    options = arguments(__doc__)
+    options = arguments(__doc__.partition("\n")[0])
     trials = QUICK_TRIALS if options.quick else TRIALS
     seen: list[Row] = []
     for name, space in SPACES.items():

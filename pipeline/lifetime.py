@@ -12,11 +12,11 @@ import numpy as np
 from pipeline.choice import Ranked
 from pipeline.choice.objectives import LEAST, MOST
 from pipeline.pareto import unbeaten
+from steps.quantization_modes import FLOAT32
 
 if TYPE_CHECKING:
     from pipeline.tracking import RecordedRun
 
-FLOAT32 = "float32"
 PER_INFERENCE = "energy_per_inference_j"
 EMULATED = "fixed"
 """Modes that begin so are computed by other arithmetic than they stand for."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.markdown import table
 from pipeline.units import joules, seconds, three_digits
+from steps.quantization_modes import FLOAT32
 
 if TYPE_CHECKING:
     from pipeline.tracking import RecordedRun
@@ -21,7 +22,6 @@ HEADINGS = (
     "energy of a row",
 )
 ABSENT = "-"
-FLOAT32 = "float32"
 EDGES = ("", "_low", "_high")
 """Behind the name of a figure: its middle and the ends of its range."""
 

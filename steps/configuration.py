@@ -224,7 +224,7 @@ class Configuration:
 
     @property
     def run_name(self) -> str:
-        """Readable name such as ``adam-lr0.001-bs128-s0``."""
+        """Readable name such as ``adam-lr0.001-bs128-s0``; `NAMED` says what it tells."""
         lr = self.lr if isinstance(self.lr, str) else f"{self.lr:g}"
         return f"{self.optimizer}-lr{lr}-bs{self.batch_size}-s{self.seed}"
 
@@ -237,6 +237,9 @@ def as_text(value: object) -> str:
     """How a value of a hyperparameter is typed; None, which stands for "not given", is empty."""
     return "" if value is None else str(value)
 
+
+NAMED = frozenset({"optimizer", "lr", "batch_size"})
+"""Hyperparameters that the name of a run tells."""
 
 FIELDS = {field.name: field for field in dataclasses.fields(Configuration)}
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import Self
 
 NONE, ALL = "none", "all"
+FLOAT32 = "float32"
+"""The model as it was trained, beside those that were made smaller."""
+
 LITERT_MODES = ("dynamic", "float16", "int8", "int16x8", "int4", "qat_int8")
 """Those that make a file for LiteRT, in the order of tables."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.units import joules
 from steps.outcome import Outcome
+from steps.parsing import count
 
 if TYPE_CHECKING:
     from pipeline.tracking import RecordedRun
@@ -60,10 +61,9 @@ def bill_of(
         if spent is None:
             continue
         energies[outcome] = energies.get(outcome, 0.0) + spent
-        budget = run.parameters.get("max_epochs", "")
-        if outcome == Outcome.CAPPED and run.metrics.get("epochs") and budget.isdecimal():
-            left = int(budget) - run.metrics["epochs"]
-            saved += left * spent / run.metrics["epochs"]
+        epochs, budget = run.metrics.get("epochs"), count(run.parameters.get("max_epochs", ""))
+        if outcome == Outcome.CAPPED and epochs and budget:
+            saved += (budget - epochs) * spent / epochs
     return Bill(energy_j, emissions_kg, time_s, trainings, energies, saved)
 
 

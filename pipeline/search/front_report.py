@@ -43,8 +43,8 @@ def table(front: Front, decided: Mapping[str, str]) -> str:
     rows = []
     for member, values in zip(front.members, front.values, strict=True):
         cells = (_cell(member, *pair) for pair in zip(front.axes, values, strict=True))
-        name = f"`{member.name}` ({member.config_id})"
-        by_space = f"`{decided[member.config_id]}`"
+        name = f"{markdown.code(member.name)} ({member.config_id})"
+        by_space = markdown.escaped(decided[member.config_id])
         rows.append((name, str(member.repeats), *cells, by_space))
     return markdown.table(titles, rows)
 

@@ -86,9 +86,7 @@ class Search:
             if point is None:
                 over = "the space has no other configuration"
                 break
-            configuration = self.plan.space.configuration(point, self.plan.fixed)
-            seeded = dataclasses.replace(configuration, seed=self.plan.seed)
-            self._one(seeded, TRIAL, point, self._pruning)
+            self._one(self._configuration(point, self.plan.seed), TRIAL, point, self._pruning)
             self._refuse_to_go_on_in_vain()
         self._confirm()
         return over
@@ -147,11 +145,12 @@ class Search:
     def _confirm(self) -> None:
         """Train the leaders with other seeds, unpruned: a single run may have been lucky."""
         while (following := self._unconfirmed()) and not self._budget_is_spent(self.spent()):
-            self._one(*following, Unpruned())
+            configuration, point = following
+            self._one(configuration, CONFIRMATION, point, Unpruned())
 
     def _unconfirmed(
         self, under_way: Iterable[Configuration] = ()
-    ) -> tuple[Configuration, str, "Point"] | None:
+    ) -> tuple[Configuration, "Point"] | None:
         """The next training of a leader with another seed, if the record lacks one."""
         done = {
             (child.run.tags["config_id"], int(child.run.parameters["seed"]))
@@ -161,10 +160,12 @@ class Search:
         for seed in range(self.plan.seed + 1, self.plan.seed + self.plan.repeats):
             for leader in leaders:
                 if (leader.config_id, seed) not in done:
-                    point = leader.point
-                    configuration = self.plan.space.configuration(point, self.plan.fixed)
-                    return dataclasses.replace(configuration, seed=seed), CONFIRMATION, point
+                    return self._configuration(leader.point, seed), leader.point
         return None
+
+    def _configuration(self, point: "Point", seed: int) -> Configuration:
+        configuration = self.plan.space.configuration(point, self.plan.fixed)
+        return dataclasses.replace(configuration, seed=seed)
 
     def _one(self, configuration: Configuration, role: str, point: "Point", rule: Pruning) -> None:
         log = self._log.open_child(configuration, len(self.children), role, point)

@@ -19,14 +19,13 @@ from pipeline.search.trial import Trial, best_cost
 from pipeline.tags import MACHINE
 from pipeline.terminal import progress_console
 from pipeline.tracking.elsewhere import ENDED, Exchange
-from pipeline.tracking.search_log import TRIAL, Child, SearchLog, child_of
+from pipeline.tracking.search_log import CONFIRMATION, TRIAL, Child, SearchLog, child_of
 from steps.configuration import Configuration
 from steps.errors import InputError
 from steps.outcome import Outcome
 
 if TYPE_CHECKING:
     from energy import Carbon, Window
-    from pipeline.search.parameters import Point
     from pipeline.tracking import RecordedRun, RunLog
     from steps.train import GiveUp
 
@@ -155,11 +154,10 @@ class ParallelSearch(Search):
 
     def _next_repeat(self) -> UnderWay | None:
         following = self._unconfirmed(each.configuration for each in self._under_way.values())
-        return UnderWay(*following) if following else None
-
-    def _configuration(self, point: "Point", seed: int) -> Configuration:
-        configuration = self.plan.space.configuration(point, self.plan.fixed)
-        return dataclasses.replace(configuration, seed=seed)
+        if following is None:
+            return None
+        configuration, point = following
+        return UnderWay(configuration, CONFIRMATION, point)
 
     def _free_number(self) -> int:
         """The least: after an interruption there are gaps."""

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 LEADERS = 10
 """Rows of the table in the description."""
 
-TOLD_BY_NAMES = {"optimizer", "lr", "batch_size"}
-"""Hyperparameters that the name of a configuration has."""
-
 BEST_SO_FAR, FRONT = "search/best_so_far.html", "search/front.html"
 
 
@@ -33,7 +30,7 @@ def report(search: Search, log: SearchLog) -> str:
     Returns:
         Lines for a person, the answer first.
     """
-    goal = search.plan.goal
+    goal, decided = search.plan.goal, _decided(search)
     runs = [child.run for child in search.children]
     trained, _ = comparable(runs)
     choice = choose(_confirmed(trained, search.plan.repeats), goal.sought)
@@ -43,11 +40,11 @@ def report(search: Search, log: SearchLog) -> str:
     if goal.is_front:
         front = front_of(choice.ranking, goal.axes)
         answer = front_report.answer(search, front)
-        table = front_report.table(front, _decided(search))
+        table = front_report.table(front, decided)
         tags = {"search.front": ", ".join(each.config_id for each in front.members)}
         log.page(pictures.front(search, front), FRONT)
     else:
-        answer, table = _answer(search, choice), _leaders(goal, choice, _decided(search))
+        answer, table = _answer(search, choice, decided), _leaders(goal, choice, decided)
         tags = {"search.greenest": choice.ranking[0].config_id} if choice.ranking else {}
         figures["greenest_cost"] = _least(goal, choice)
         log.page(pictures.best_so_far(search), BEST_SO_FAR)
@@ -70,7 +67,7 @@ def _confirmed(runs: list["RecordedRun"], repeats: int) -> list["RecordedRun"]:
     return confirmed or runs
 
 
-def _answer(search: Search, choice: Choice) -> list[str]:
+def _answer(search: Search, choice: Choice, decided: Mapping[str, str]) -> list[str]:
     if not choice.ranking:
         tried = len(search.trials)
         return [f"None of the {tried} configurations reached the target in all of its repeats."]
@@ -78,9 +75,9 @@ def _answer(search: Search, choice: Choice) -> list[str]:
     title = "Best" if goal.cost is None else "Greenest"
     seeds = "1 seed" if best.repeats == 1 else f"{best.repeats} seeds"
     lines = [f"{title}: {best.name} ({best.config_id}), {_interval(best, goal)} over {seeds}."]
-    names_tell_all = {each.name for each in search.plan.space.parameters} <= TOLD_BY_NAMES
+    names_tell_all = {each.name for each in search.plan.space.parameters} <= configurations.NAMED
     if not names_tell_all:
-        lines.append(f"The space decided: {_decided(search)[best.config_id]}.")
+        lines.append(f"The space decided: {decided[best.config_id]}.")
     likely = probabilities_of_being_best(choice, goal.sought)
     if likely:
         lines.append(
@@ -149,11 +146,11 @@ def _leaders(goal: Goal, choice: Choice, decided: Mapping[str, str]) -> str:
         chance = likely.get(ranked.config_id)
         rows.append(
             (
-                f"`{ranked.name}` ({ranked.config_id})",
+                f"{markdown.code(ranked.name)} ({ranked.config_id})",
                 str(ranked.repeats),
                 _interval(ranked, goal),
                 "?" if chance is None else f"{chance:.0%}",
-                f"`{decided[ranked.config_id]}`",
+                markdown.escaped(decided[ranked.config_id]),
             )
         )
     return markdown.table(titles, rows)

@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING
 
+from steps.quantization_modes import FLOAT32
+
 if TYPE_CHECKING:
     from energy import Calibration, IdlePower, Measurement
     from energy.calibration import PartCalibration
@@ -32,7 +34,7 @@ def is_asked_for(run: "RecordedRun", quantization: "Quantization") -> bool:
     Those cost energy, too, but say nothing of what the configuration costs.
     """
     done = {each.mode for each in quantization.variants} | set(quantization.refused)
-    return done - {"float32"} == set(run.parameters["quantization"].split(","))
+    return done - {FLOAT32} == set(run.parameters["quantization"].split(","))
 
 
 def figures(

@@ -134,4 +134,5 @@ def _one_at_a_time() -> AbstractContextManager[object]:
     file = make_url(uri).database if uri.startswith("sqlite:") else None
     if not file or file == ":memory:" or not os.access(Path(file).parent, os.W_OK):
         return nullcontext()
-    return FileLock(f"{file}.lock", timeout=SECONDS_TO_LAY_TABLES)
+    # For whoever may write there: the file itself may belong to another user.
+    return FileLock(f"{file}.lock", timeout=SECONDS_TO_LAY_TABLES, mode=0o666)

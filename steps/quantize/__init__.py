@@ -16,13 +16,13 @@ from steps.configuration import Configuration
 from steps.errors import one_line
 from steps.partition import Partition
 from steps.preprocess import Dataset
-from steps.quantization_modes import FixedPoint, modes
+from steps.quantization_modes import FLOAT32, FixedPoint, modes
 from steps.quantize.convert import converted
 from steps.quantize.inference import InferenceEnergy, Joules, inference_energies
 from steps.quantize.litert import LiteRTModel, Rows
 from steps.quantize.making import Workshop
 from steps.quantize.timing import Latency, SpeedUp, latencies, speed_up
-from steps.quantize.variants import FLOAT32, Choice, Quantization, Variant
+from steps.quantize.variants import Choice, Quantization, Variant
 from steps.train.model import CLASSIFIER
 
 __all__ = [

@@ -12,12 +12,12 @@ from steps.evaluate import Scores, score
 from steps.flops import leaf_layers
 from steps.partition import Partition
 from steps.preprocess import Dataset
-from steps.quantization_modes import AWARE, FixedPoint
+from steps.quantization_modes import AWARE, FLOAT32, FixedPoint
 from steps.quantize.aware import fine_tuned
 from steps.quantize.convert import converted, quantized
 from steps.quantize.fixed_point import FixedPointModel, fixed_point_model
 from steps.quantize.litert import LiteRTModel, Rows
-from steps.quantize.variants import FLOAT32, Variant
+from steps.quantize.variants import Variant
 from steps.quantize.weights import StoredWeights, fixed_bit_operations, stored_weights
 from steps.scaling import ScaledRows
 

@@ -9,8 +9,6 @@ from steps.quantize.inference import InferenceEnergy
 from steps.quantize.timing import Latency
 from steps.quantize.weights import FLOAT_BITS
 
-FLOAT32 = "float32"
-
 TOLERANCE = 0.01
 """Of validation accuracy, that a variant may lose and still be chosen."""
 

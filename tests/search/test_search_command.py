@@ -214,4 +214,4 @@ def test_where_a_name_does_not_tell_what_the_space_decided_the_answer_does(searc
     assert out.splitlines()[2] in {f"The space decided: activation {a}." for a in ("relu", "tanh")}
     (parent,), _ = recorded(store)
     note = parent.data.tags["mlflow.note.content"]
-    assert "| `activation relu` |" in note and "| `activation tanh` |" in note
+    assert "| activation relu |" in note and "| activation tanh |" in note

@@ -29,11 +29,11 @@ def sights(request, project, tmp_path_factory):
 
 
 def test_memory_does_not_grow_with_the_trials_beyond_what_is_known_of_them(sights):
-    from scipy.stats import theilslopes
+    import overhead
 
     assert len(sights) == TRIALS
-    # By the median over pairs, of which single steps of the allocator are no part.
-    assert theilslopes([sight.memory_kb for sight in sights[WARM:]])[0] <= MOST_GROWTH_KB
+    growth_kb, _, _ = overhead.growth_kb(sights[WARM:])
+    assert growth_kb <= MOST_GROWTH_KB
 
 
 @pytest.mark.parametrize("what", ["files", "threads"])
