@@ -11,15 +11,15 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
-from tensorflow.python.eager import context
+
+from steps.train.grappler import optimized_once
 
 Data = tuple[Any, ...]
 """(x, y) or (x, y, sample_weight), each a tensor or a nest of tensors of shape (rows, ...)."""
@@ -150,7 +150,7 @@ class EpochGraph:
         arguments = *tf.nest.flatten((train, validation)), order, control
         # What calling the function itself comes down to; binding the arguments to its signature
         # anew in each epoch would take longer than a small epoch's arithmetic.
-        with _optimized_once():
+        with optimized_once():
             (told,) = self._call.inference_fn.call_flat(*arguments, *self._call.captured_inputs)
         flat = told.numpy()
         metrics, rest = self._unpack(flat[1:])
@@ -260,31 +260,6 @@ class EpochGraph:
             return tf.concat([[ended - began], results, validation_results, losses], 0)
 
         return epoch
-
-
-@cache
-def _one_pass_of_grappler() -> context.FunctionCallOptions:
-    options = config_pb2.ConfigProto()
-    options.CopyFrom(context.context().config)
-    rewriting = options.graph_options.rewrite_options
-    rewriting.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
-    return context.FunctionCallOptions(config_proto=options)
-
-
-@contextmanager
-def _optimized_once() -> Iterator[None]:
-    """Let TensorFlow optimize what is called once instead of twice over.
-
-    The second pass finds nothing here: epochs take as long and weights are the same. It would take
-    a sixth of what tracing and optimizing take together.
-    """
-    here = context.context()
-    usual = here.function_call_options
-    here.function_call_options = _one_pass_of_grappler()
-    try:
-        yield
-    finally:
-        here.function_call_options = usual
 
 
 def _over_batches(
