@@ -1,6 +1,7 @@
 """Which configuration is the greenest, among runs towards one target on one dataset."""
 
 from pipeline.choice.comparable import FACETS, Excluded, closest, comparable, trained_among
+from pipeline.choice.names import names_apart, names_of_runs
 from pipeline.choice.noise import Interval, Noise
 from pipeline.choice.objectives import (
     OBJECTIVES,
@@ -11,7 +12,7 @@ from pipeline.choice.objectives import (
     weighted,
 )
 from pipeline.choice.probability import probabilities_of_being_best
-from pipeline.choice.ranking import Choice, Ranked, choose, names_apart, without_noise
+from pipeline.choice.ranking import Choice, Ranked, choose, without_noise
 from pipeline.choice.worth import cautions, places, provenance, refuse_mixed
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "closest",
     "comparable",
     "names_apart",
+    "names_of_runs",
     "objective_named",
     "places",
     "probabilities_of_being_best",

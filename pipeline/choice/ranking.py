@@ -1,7 +1,7 @@
 """The ranking, and what of it the noise allows to say."""
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -96,17 +96,6 @@ class Choice:
     tied_with: tuple[Ranked, ...] | None
     excluded: tuple[Excluded, ...]
     repeats_to_decide: int | None = None
-
-
-def names_apart(ranking: Sequence[Ranked]) -> dict[str, str]:
-    """By ``config_id`` a name that no other has: a name leaves out what is seldom changed."""
-    count = Counter(ranked.name for ranked in ranking)
-    return {
-        ranked.config_id: ranked.name
-        if count[ranked.name] == 1
-        else f"{ranked.name} ({ranked.config_id[:6]})"
-        for ranked in ranking
-    }
 
 
 def without_noise(choice: Choice) -> Choice:

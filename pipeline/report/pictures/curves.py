@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
 
+from pipeline.choice import names_of_runs
 from pipeline.report.data import Points, ReportData
 from pipeline.report.pictures.picture import (
     LOGARITHMIC,
     Picture,
     blank,
-    names_of_runs,
     plain,
     rounded,
     spread_over,

@@ -4,15 +4,12 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from pipeline.report.data import Table
-
-if TYPE_CHECKING:
-    from pipeline.tracking import RecordedRun
 
 LONGEST_NAME, LONGEST_TICK = 44, 12
 POINTS_PER_LINE = 300
@@ -54,20 +51,6 @@ def plain(text: str) -> str:
 def escaped(text: str) -> str:
     """The same, however long."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def names_of_runs(runs: Iterable["RecordedRun"]) -> dict[str, str]:
-    """By run id its name, with the configuration behind it where another has the same."""
-    runs = list(runs)
-    sharing: dict[str, set[str]] = {}
-    for run in runs:
-        sharing.setdefault(run.name, set()).add(run.tags.get("config_id", ""))
-    return {
-        run.run_id: run.name
-        if len(sharing[run.name]) == 1
-        else f"{run.name} ({run.tags.get('config_id', '')[:6]})"
-        for run in runs
-    }
 
 
 def tick(text: str) -> str:

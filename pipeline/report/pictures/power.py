@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+from pipeline.choice import names_of_runs
 from pipeline.report.data import Points, ReportData
 from pipeline.report.pictures.picture import (
     Picture,
     blank,
-    names_of_runs,
     rounded,
     slug,
     spread_over,
