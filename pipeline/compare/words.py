@@ -61,7 +61,9 @@ def certainty(comparison: Comparison) -> Iterator[str]:
         yield _to_decide(choice)
     else:
         is_green = ENERGY_PARTS in comparison.objective.rests_on
-        yield f"{'Greenest' if is_green else 'Best'}: {named}"
+        # Whose difference from the next nobody knows is first, and no more than that.
+        known = "Greenest" if is_green else "Best"
+        yield f"{'First' if told in (UNREPEATED, ALONE) else known}: {named}"
     if told == ONLY:
         yield "It is the only configuration that reached the target."
     elif told == UNREPEATED:

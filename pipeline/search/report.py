@@ -72,7 +72,9 @@ def _answer(search: Search, choice: Choice, decided: Mapping[str, str]) -> list[
         tried = len(search.trials)
         return [f"None of the {tried} configurations reached the target in all of its repeats."]
     best, goal = choice.ranking[0], search.plan.goal
-    title = "Best" if goal.cost is None else "Greenest"
+    known = "Best" if goal.cost is None else "Greenest"
+    # With others as good within the noise, or none known of, it is first and no more than that.
+    title = known if choice.tied_with == () else "First"
     seeds = "1 seed" if best.repeats == 1 else f"{best.repeats} seeds"
     lines = [f"{title}: {best.name} ({best.config_id}), {_interval(best, goal)} over {seeds}."]
     names_tell_all = {each.name for each in search.plan.space.parameters} <= configurations.NAMED

@@ -152,7 +152,7 @@ def test_compare_names_the_cheaper_of_two_and_json_agrees(store, greenest):
     code, out, _ = greenest("compare")
     assert code == 0
     name = cheaper.info.run_name.removesuffix("-s0")
-    assert f"Greenest: {name} ({cheaper.data.tags['config_id']})" in out
+    assert f"First: {name} ({cheaper.data.tags['config_id']})" in out
     assert "may be luck" in out
     code, out, _ = greenest("compare", "--json")
     answer = json.loads(out)

@@ -99,7 +99,7 @@ def test_a_weighted_sum_is_won_by_the_highest(search, store):
     assert parent.data.metrics["best_so_far"] == pytest.approx(max(scores.values()))
     winner = parent.data.tags["search.greenest"]
     assert scores[winner] == max(scores.values())
-    assert out.splitlines()[1].startswith("Best: ") and winner in out
+    assert out.splitlines()[1].startswith("First: ") and winner in out
 
 
 def test_a_search_for_what_nothing_records_ends_with_the_first_that_reached_the_target(
