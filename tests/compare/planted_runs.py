@@ -11,6 +11,9 @@ from pipeline.tracking import RecordedRun
 COMPILE_J, COMPILE_S = 7.0, 3.0
 JOULES_PER_SECOND = 20.0
 
+NOISE = 0.2
+"""As measured: the coefficient of variation of the energy to a target."""
+
 
 def run_of(
     parameters: Mapping[str, object],
@@ -73,3 +76,10 @@ def ranked(number: int = 0, *, energy_j: float | None = 100.0, **metrics: float)
     run = run_of({"lr": 0.001 * (number + 1)}, energy_per_epoch_j=None, **metrics)
     interval = {} if energy_j is None else {"energy_to_accuracy_j": Interval(energy_j, None, None)}
     return Ranked(run.tags["config_id"], run.parameters, (run,), interval)
+
+
+def noisy(generator: np.random.Generator, energy_j: float = 2.0, epochs: float = 100.0) -> dict:
+    return {
+        "energy_per_epoch_j": energy_j * scattered(generator, NOISE),
+        "epochs": epochs * scattered(generator, NOISE),
+    }

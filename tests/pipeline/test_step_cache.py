@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cached_words import HELLO, Maker, Words, only_entry, recipe, set_used, taken
 from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,52 +20,6 @@ from pipeline import step_cache
 from pipeline.step_cache import CHECKSUMS, RECIPE, Recipe, StepCache
 
 PROJECT = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class Words:
-    """The smallest result: a file per word."""
-
-    words: tuple[str, ...]
-
-    def save(self, folder):
-        for number, word in enumerate(self.words):
-            (folder / f"{number}.txt").write_text(word)
-
-    @classmethod
-    def load(cls, folder):
-        return cls(tuple(file.read_text() for file in sorted(folder.glob("*.txt"))[:-1]))
-
-
-HELLO = Words(("hello", "world"))
-
-
-def recipe(number: int = 0) -> Recipe:
-    return Recipe("greet", f"greeting {number}", {"number": number})
-
-
-class Maker:
-    """Makes words and counts how often it had to."""
-
-    def __init__(self, made: Words = HELLO) -> None:
-        self.made = made
-        self.calls = 0
-
-    def __call__(self) -> Words:
-        self.calls += 1
-        return self.made
-
-
-def taken(folder: Path, number: int = 0, limit_bytes: int = step_cache.LIMIT_BYTES) -> int:
-    """As another process would take it; how often it was made."""
-    maker = Maker()
-    assert StepCache(folder, limit_bytes).get(recipe(number), Words, maker) == HELLO
-    return maker.calls
-
-
-def only_entry(folder: Path) -> Path:
-    (entry,) = StepCache(folder).entries()
-    return entry.folder
 
 
 def left_over(folder: Path) -> list[Path]:
@@ -316,10 +271,6 @@ def test_mapped_arrays_stay_when_another_process_deletes_and_remakes_them(tmp_pa
     np.testing.assert_array_equal(got.numbers, Large.example().numbers)
 
 
-def set_used(folder: Path, number: int, at: float) -> None:
-    os.utime(folder / f"greet-{recipe(number).key}", (at, at))
-
-
 def test_the_least_recently_used_goes_when_the_limit_is_passed(tmp_path):
     for number in range(3):
         taken(tmp_path, number)
@@ -370,53 +321,3 @@ def test_what_goes_wrong_in_making_is_no_trouble_of_the_cache(tmp_path, capsys, 
         StepCache(tmp_path).get(recipe(), Words, fail)
     assert capsys.readouterr().err == ""
     assert taken(tmp_path) == 1
-
-
-def test_cache_command_lists_what_there_is(tmp_path, monkeypatch, greenest):
-    monkeypatch.chdir(tmp_path)
-    folder = Path(".cache/steps")
-    for number in range(2):
-        taken(folder, number)
-    set_used(folder, 0, at=time.mktime((2025, 1, 2, 3, 4, 0, 0, 0, -1)))
-    size_bytes = StepCache(folder).entries()[0].size_bytes
-    code, told, _ = greenest("cache", "--list")
-    assert code == 0
-    assert ".cache/steps: 2 entries, " in told
-    first = next(line for line in told.splitlines() if recipe(0).key in line)
-    assert first.split() == [
-        *("greet", recipe(0).key, "greeting", "0", str(size_bytes), "bytes", "2025-01-02", "03:04")
-    ]
-
-
-def test_cache_command_tells_an_entry_that_cannot_be_read(tmp_path, monkeypatch, greenest):
-    monkeypatch.chdir(tmp_path)
-    taken(Path(".cache/steps"))
-    (only_entry(Path(".cache/steps")) / RECIPE).write_text("{")
-    _, told, _ = greenest("cache", "--list")
-    assert "damaged" in told
-
-
-def test_cache_command_clears_and_says_how_much(tmp_path, monkeypatch, greenest):
-    monkeypatch.chdir(tmp_path)
-    folder = Path(".cache/steps")
-    for number in range(2):
-        taken(folder, number)
-    size_bytes = sum(entry.size_bytes for entry in StepCache(folder).entries())
-    assert greenest("cache", "--clear")[:2] == (0, f"deleted 2 entries, {size_bytes} bytes\n")
-    assert greenest("cache", "--clear")[:2] == (0, "deleted 0 entries, 0 bytes\n")
-    assert taken(folder) == 1
-
-
-def test_cache_command_leaves_what_another_process_is_making(tmp_path, monkeypatch, greenest):
-    monkeypatch.chdir(tmp_path)
-    taken(Path(".cache/steps"))
-    with FileLock(f".cache/steps/greet-{recipe().key}.lock"):
-        _, told, _ = greenest("cache", "--clear")
-    assert told.startswith("deleted 0 entries")
-    assert "kept, in use by another process: 1 entry" in told
-
-
-@pytest.mark.parametrize("options", [[], ["--list", "--clear"]])
-def test_cache_command_wants_one_thing(greenest, options):
-    code, _, told = greenest("cache", *options)
-    assert (code, told) == (2, "Error: cache takes one of --list and --clear\n")
