@@ -16,7 +16,7 @@ AWARE = "qat_int8"
 WIDEST = 24
 """Bits of a fixed-point number: float32 holds all of those exactly."""
 
-WRITTEN = "fixed:DW.DF/WW.WF, such as fixed:8.4/4.2"
+WRITTEN = "fixed:DW.DF/WW.WF[/BW.BF], such as fixed:8.4/4.2"
 
 _FORMAT = r"(\d{1,9})\.(\d{1,9})"
 

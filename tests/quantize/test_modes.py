@@ -55,11 +55,11 @@ def test_all_stands_for_each_file_and_can_have_company():
     [
         ("", "choose one of none, all, dynamic"),
         ("int8,none", "choose one of none"),
-        ("int9", "fixed:DW.DF/WW.WF, such as fixed:8.4/4.2, or some with commas between"),
+        ("int9", "fixed:DW.DF/WW.WF[/BW.BF], such as fixed:8.4/4.2, or some with commas between"),
         ("int8,int8", "has int8 twice"),
         ("all,int4", "has int4 twice"),
         ("fixed:8.4/4.2,fixed:08.4/4.2", "has fixed:8.4/4.2 twice"),
-        ("fixed:8.4", "fixed:8.4: write fixed:DW.DF/WW.WF"),
+        ("fixed:8.4", "fixed:8.4: write fixed:DW.DF/WW.WF[/BW.BF]"),
         ("fixed:8.4/4.2,fixed:8.4/4.2/4.2", "has fixed:8.4/4.2 twice"),
         ("fixed:8.4/4.2/1.0", "fixed:8.4/4.2/1.0: widths must be 2 to 24"),
         ("fixed:8.4/4.2/4.2/4.2", "write fixed:"),
