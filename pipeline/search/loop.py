@@ -175,7 +175,7 @@ class Search:
 
         def give_up(progress: "Progress") -> bool:
             nonlocal best
-            best = max(best, progress.val_accuracy)
+            best = max(best, progress.val_accuracy or 0.0)
             spent_and_before = cost.spent(progress, self._carbon) if cost is not None else None
             if spent_and_before is None:
                 return False
@@ -183,11 +183,13 @@ class Search:
             # Graphs that an earlier run compiled are charged to this one too; until it has ended
             # that is at least what the cheapest compilation took.
             uncharged = max(0.0, self._cheapest_compilation - before)
-            missing = configuration.patience - progress.streak
-            standing = Standing(
-                spent + uncharged, before + uncharged, progress.epoch, best, missing
-            )
-            if reason := rule.gives_up(standing):
+            spent, before = spent + uncharged, before + uncharged
+            if progress.val_accuracy is None:
+                reason = rule.gives_up_within(spent)
+            else:
+                missing = configuration.patience - progress.streak
+                reason = rule.gives_up(Standing(spent, before, progress.epoch, best, missing))
+            if reason:
                 told[GIVEN_UP_BY] = reason
             if isinstance(rule, Halving) and rule.rungs:
                 told[RUNGS] = json.dumps(rule.rungs)

@@ -3,7 +3,8 @@
 The goal is the least cost to a target, so a training is over for the search as soon as it has
 spent more than the best finished one. What is known before that moment:
 
-- *Cap*: more than `slack` times the best cost so far is no winner, noise allowed for.
+- *Cap*: more than `slack` times the best cost so far is no winner, noise allowed for. It holds
+  within an epoch, too: one of a slow precision may cost many times the best training.
 - *Streak*: the epochs in a row above the target that are still missing take at least as long as
   this epoch did; where the cap comes before their end, it may as well be now.
 - *Envelope*: at each share of its way to the target, every training that got there had some
@@ -47,10 +48,18 @@ class Standing:
 
 
 class Pruning(Protocol):
-    """Decides after each epoch; learns from each training that reached the target."""
+    """Decides after each epoch and within it; learns from each training that reached the target."""
 
     def gives_up(self, standing: Standing) -> str:
         """The rule that ends the training here; empty to go on."""
+        ...
+
+    def gives_up_within(self, spent: float) -> str:
+        """The rule that ends the training within an epoch; empty to go on.
+
+        Args:
+            spent: as in `Standing`.
+        """
         ...
 
     def learn(self, cost: float, accuracies: Sequence[float]) -> None:
@@ -67,6 +76,10 @@ class Unpruned:
     """Every training goes on to its end."""
 
     def gives_up(self, standing: Standing) -> str:
+        """Never."""
+        return ""
+
+    def gives_up_within(self, spent: float) -> str:
         """Never."""
         return ""
 
@@ -89,8 +102,8 @@ class Cap:
 
     def gives_up(self, standing: Standing) -> str:
         """See the module."""
-        if standing.spent > self.limit:
-            return "cap"
+        if told := self.gives_up_within(standing.spent):
+            return told
         training = standing.spent - standing.before
         per_epoch = training / standing.epochs
         if standing.spent + standing.streak_missing * per_epoch > self.limit:
@@ -99,6 +112,10 @@ class Cap:
         left = self.limit - standing.before
         lowest = self.envelope.at(training / left if left else 1.0)
         return "envelope" if standing.val_accuracy < lowest - ENVELOPE_MARGIN else ""
+
+    def gives_up_within(self, spent: float) -> str:
+        """Where the cap is exceeded; what the epoch would give is not known yet."""
+        return "cap" if spent > self.limit else ""
 
     def learn(self, cost: float, accuracies: Sequence[float]) -> None:
         """The best may be a better one now, and the envelope a lower one."""
@@ -160,6 +177,10 @@ class Halving:
                 if standing.val_accuracy < sorted(seen)[(len(seen) - 1) // 2]:
                     return "halving"
         return ""
+
+    def gives_up_within(self, spent: float) -> str:
+        """As the cap."""
+        return self.cap.gives_up_within(spent)
 
     def remember(self, rungs: Mapping[float, float]) -> None:
         """A training came to these rungs, with these validation accuracies."""

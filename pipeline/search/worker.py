@@ -68,7 +68,7 @@ class SharedBest:
 
 
 class Judge:
-    """Asked after each epoch whether the training can still win.
+    """Asked after each epoch, and within long ones, whether the training can still win.
 
     A fresh process compiles its graphs itself, so that nothing needs to be charged to it.
     """
@@ -87,14 +87,18 @@ class Judge:
 
     def __call__(self, progress: "Progress") -> bool:
         """Whether the training ends here."""
-        self._accuracy = max(self._accuracy, progress.val_accuracy)
+        self._accuracy = max(self._accuracy, progress.val_accuracy or 0.0)
         spent = self._cost.spent(progress, self._carbon)
         if spent is None:
             return False
         if isinstance(self._rule, Cap):
             self._rule.best = min(self._rule.best, self._shared.cost)
-        missing = self._patience - progress.streak
-        self.reason = self._rule.gives_up(Standing(*spent, progress.epoch, self._accuracy, missing))
+        if progress.val_accuracy is None:
+            self.reason = self._rule.gives_up_within(spent[0])
+        else:
+            missing = self._patience - progress.streak
+            standing = Standing(*spent, progress.epoch, self._accuracy, missing)
+            self.reason = self._rule.gives_up(standing)
         return bool(self.reason)
 
 

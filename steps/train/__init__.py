@@ -52,7 +52,7 @@ class Training:
         model: takes raw rows, gives class probabilities; not compiled.
         outcome: how it ended.
         stopped_early: whether early stopping ended it.
-        epochs: how many were trained.
+        epochs: how many were trained; the last of a capped training may have ended within.
         measurement: of the window from just before the first epoch to just after the last, tracing
             and compiling and the search for a learning rate included.
         compilation: of the graphs that trained it, in whichever run of this process they were made.
@@ -60,7 +60,7 @@ class Training:
         finding_lr: what the search for a learning rate cost; None if there was none.
         learning_rate: highest rate of the schedule.
         report: how the epochs were computed.
-        caution: something that the user should know of the combination, or empty.
+        caution: something that the user should know of the training, or empty.
     """
 
     model: keras.Model
@@ -134,7 +134,8 @@ def train(
         meter: measures the window ``training``.
         record: is handed the epochs as they are measured, at most twice a second, inside the
             window: keep it cheap.
-        give_up: is asked after each epoch whether to end here, as `Outcome.CAPPED`.
+        give_up: is asked after each epoch, and twice a second within long ones, whether to end
+            here, as `Outcome.CAPPED`.
         final_epochs: how many a final training has, whose `partition` is that of
             `steps.partition.for_final_training`; ``early_stopping`` says nothing there.
 
@@ -192,11 +193,15 @@ def _train(
             augment=augmentation(configuration.augmentation, rows.classes),
             jit_compile=configuration.jit_compile,
             compiling=compiling,
+            ends_within=giving_up[0].within_epoch if giving_up else None,
         )
     finally:
         window.close()
         recorder.finish()
     compilation, is_shared = compilation_of(report, compiling.cost)
+    cautions = [slow_here(configuration.precision, configuration.jit_compile)]
+    if report.ended_within:
+        cautions.append(f"epoch {len(report.epoch_times_s)} was given up before its end")
     return Training(
         model=with_scaler(classifier, partition.scaler, dataset),
         outcome=Outcome.CAPPED if any(each.gave_up for each in giving_up) else rule.outcome,
@@ -208,7 +213,7 @@ def _train(
         finding_lr=finding_lr,
         learning_rate=rate,
         report=report,
-        caution=slow_here(configuration.precision, configuration.jit_compile) or "",
+        caution="; ".join(filter(None, cautions)),
     )
 
 

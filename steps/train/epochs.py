@@ -91,6 +91,10 @@ class EpochRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         """Settle what is pending when the window is closed, by its final measurement."""
         self._settle(self._window.measurement, self._last_lap)
 
+    def look(self) -> Measurement:
+        """At the window since its opening, now; settles nothing."""
+        return self._window.read()
+
     def _read(self) -> Measurement:
         self.latest_reading = self._window.read(), time.perf_counter()
         return self.latest_reading[0]

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -45,8 +45,9 @@ class FitReport:
         history: by metric, its value after each epoch, as `keras.callbacks.History` has it.
         epoch_times_s: of each epoch, validation included, compilation and callbacks not.
         validation_time_s: of all validation passes.
-        batch_losses: float64, shape (epochs, steps): the loss of each batch alone; None where
-            `model.fit` trained, which tells running means only.
+        batch_losses: float64, shape (epochs, steps): the loss of each batch alone; NaN for batches
+            of the last epoch that were not trained, None where `model.fit` trained, which tells
+            running means only.
         compile_time_s: of tracing, optimizing and XLA in this fit; None where `model.fit` did it
             inside its first epoch.
         graph_compile_time_s: of the graphs that were used, in whichever fit that was.
@@ -54,6 +55,7 @@ class FitReport:
         graph_reused: whether they were there before.
         jit_compile: whether XLA trained the last epoch.
         jit_compile_reason: one sentence.
+        ended_within: whether the last epoch ended before its last batch.
         engine: what trained.
         engine_reason: one sentence.
     """
@@ -68,6 +70,7 @@ class FitReport:
     graph_reused: bool
     jit_compile: Literal["on", "off"]
     jit_compile_reason: str
+    ended_within: bool
     engine: Literal["graph", "model.fit"]
     engine_reason: str
 
@@ -89,6 +92,7 @@ def fit_in_graph(
     jit_compile: JitCompile = "auto",
     memory_limit_bytes: int | None = None,
     compiling: Compiling = nullcontext,
+    ends_within: Callable[[], bool] | None = None,
     cache: GraphCache = GRAPHS,
 ) -> FitReport:
     """Train `model` as ``model.fit`` would, to the same weights, one graph call per epoch.
@@ -119,6 +123,9 @@ def fit_in_graph(
         memory_limit_bytes: of resident data; above it `model.fit` trains from host memory. By
             default half the memory that is free.
         compiling: makes a context for each stretch of tracing and compiling, to measure it apart.
+        ends_within: asked about twice a second within an epoch whether to end it, and the fit,
+            where it is; validation and callbacks follow as after any epoch. Not asked where
+            `model.fit` trains.
         cache: where graphs are looked for and kept.
 
     Raises:
@@ -152,7 +159,9 @@ def fit_in_graph(
     key = graph_key(model, plan, train, validation, jit_compile)
     graphs = (cache.find(key) if key else None) or Graphs(Storage(model))
     with graphs.storage.lent_to(model):
-        runner = EpochRunner(model, graphs, plan, train, validation, jit_compile, compiling)
+        runner = EpochRunner(
+            model, graphs, plan, train, validation, jit_compile, compiling, ends_within
+        )
         results, times_s = _epochs(
             model, runner, plan, epochs, epochs_expected, callbacks, shuffle_seed
         )
@@ -170,6 +179,7 @@ def fit_in_graph(
         graph_reused=runner.compile_time_s == 0,
         jit_compile="on" if runner.uses_xla else "off",
         jit_compile_reason=runner.why,
+        ended_within=runner.ended_within,
         engine="graph",
         engine_reason=f"{size_bytes(train, validation)} bytes of data fit in memory",
     )
@@ -209,6 +219,8 @@ def _epochs(
         compiling_s = runner.compile_time_s - compiled_before_s
         times_s.append(time.perf_counter() - began - compiling_s)
         results.append(result)
+        if runner.ended_within:
+            model.stop_training = True
         logs = dict(result.metrics)
         if hears_batches:
             callbacks.on_train_batch_end(plan.steps - 1, logs)
@@ -277,6 +289,7 @@ def _fit_streamed(
             if asked is None
             else f"--jit-compile {jit_compile}"
         ),
+        ended_within=False,
         engine="model.fit",
         engine_reason=obstacle,
     )

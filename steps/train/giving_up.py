@@ -12,7 +12,7 @@ from steps.train.rule import TrainToAccuracy
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands at the end of an epoch.
+    """Where a training stands at the end of an epoch, or within it.
 
     Attributes:
         epoch: counted from 1.
@@ -21,8 +21,8 @@ class Progress:
             nothing was measured.
         before_s: seconds of `spent_s` before the first epoch: of compiling, mostly.
         before_j: joules likewise.
-        val_accuracy: after this epoch.
-        streak: epochs in a row above the target, this one included.
+        val_accuracy: after this epoch; None within it.
+        streak: epochs in a row above the target, this one included where it has ended.
     """
 
     epoch: int
@@ -30,12 +30,12 @@ class Progress:
     spent_j: float | None
     before_s: float
     before_j: float | None
-    val_accuracy: float
+    val_accuracy: float | None
     streak: int
 
 
 GiveUp = Callable[[Progress], bool]
-"""Asked after each epoch: whether to end the training here."""
+"""Asked after each epoch, and in long ones twice a second: whether to end the training here."""
 
 
 class GivingUp(keras.callbacks.Callback):  # type: ignore[misc]
@@ -47,6 +47,17 @@ class GivingUp(keras.callbacks.Callback):  # type: ignore[misc]
         self._rule = rule
         self._recorder = recorder
         self._give_up = give_up
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Note which."""
+        self._epoch = epoch
+
+    def within_epoch(self) -> bool:
+        """Ask while an epoch is under way; it ends here if this is true."""
+        reading = self._recorder.look()
+        self.gave_up = self._ask(reading.duration_s, reading.energy_j, None)
+        return self.gave_up
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Ask, unless the training ends anyway."""
@@ -58,10 +69,13 @@ class GivingUp(keras.callbacks.Callback):  # type: ignore[misc]
         spent_j = None
         if reading.energy_j is not None and reading.duration_s > 0:
             spent_j = reading.energy_j * spent_s / reading.duration_s
-        val_accuracy = (logs or {})[self._rule.monitor]
+        self.gave_up = self._ask(spent_s, spent_j, (logs or {})[self._rule.monitor])
+        self.model.stop_training = self.gave_up
+
+    def _ask(self, spent_s: float, spent_j: float | None, val_accuracy: float | None) -> bool:
         before = self._recorder.first_reading
         progress = Progress(
-            epoch=epoch + 1,
+            epoch=self._epoch + 1,
             spent_s=spent_s,
             spent_j=spent_j,
             before_s=before.duration_s,
@@ -69,5 +83,4 @@ class GivingUp(keras.callbacks.Callback):  # type: ignore[misc]
             val_accuracy=val_accuracy,
             streak=self._rule.streak,
         )
-        self.gave_up = self._give_up(progress)
-        self.model.stop_training = self.gave_up
+        return self._give_up(progress)

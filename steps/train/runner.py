@@ -1,5 +1,6 @@
 """One fit's epochs: which graph trains them, and what tracing and compiling took."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -19,6 +20,9 @@ Seed = tuple[int, int]
 
 Compiling = Callable[[], AbstractContextManager[object]]
 
+SECONDS_BETWEEN_QUESTIONS = 0.5
+"""About as long is a stretch of an epoch that may end within."""
+
 TRIAL_STRETCHES = 2
 """The first stretch through a fresh executable also warms it up; the better one counts."""
 
@@ -35,6 +39,7 @@ class EpochRunner:
         validation: Data,
         jit_compile: xla.JitCompile,
         compiling: Compiling,
+        ends_within: Callable[[], bool] | None = None,
     ) -> None:
         """Trace what the first epoch needs, unless it is there.
 
@@ -46,6 +51,7 @@ class EpochRunner:
             validation: validation tensors; empty for none.
             jit_compile: on, off, or auto: what is expected to cost least in the end.
             compiling: makes a context for each stretch of tracing and compiling.
+            ends_within: asked between the stretches of a long epoch whether it ends here.
 
         Raises:
             ValueError: XLA is asked for and cannot compile this model.
@@ -57,6 +63,9 @@ class EpochRunner:
         self._validation = validation
         self._jit_compile = jit_compile
         self._compiling = compiling
+        self._ends_within = ends_within
+        self.ended_within = False
+        """Whether the latest epoch ended before its last batch."""
         self.compile_time_s = 0.0
         """Of the tracing and compiling in this fit."""
         if self.uses_xla and graphs.xla is None:
@@ -104,8 +113,8 @@ class EpochRunner:
             if graphs.xla is not None and graphs.xla_wins is None:
                 return self._try_xla(order, seed)
         if self.uses_xla:
-            return self._stretch(graphs.xla, order, seed, 0, self._plan.steps)[0]
-        result, step_time_s = self._stretch(graphs.plain, order, seed, 0, self._plan.steps)
+            return self._to_the_end(graphs.xla, order, seed)[0]
+        result, step_time_s = self._to_the_end(graphs.plain, order, seed)
         graphs.plain_epochs += 1
         graphs.plain_step_times_s.append(step_time_s)
         return result
@@ -143,24 +152,62 @@ class EpochRunner:
             )
         if tried == steps:
             return result
-        rest, _ = self._stretch(
-            graphs.xla if graphs.xla_wins else graphs.plain, order, seed, tried, steps
-        )
+        graph = graphs.xla if graphs.xla_wins else graphs.plain
+        rest, _ = self._to_the_end(graph, order, seed, tried)
         losses = np.concatenate([result.batch_losses, rest.batch_losses])
         return replace(rest, batch_losses=losses)
+
+    def _to_the_end(
+        self, graph: EpochGraph | None, order: tf.Tensor, seed: Seed, first: int = 0
+    ) -> tuple[EpochResult, float]:
+        """Batches `first` to the last of the epoch, and validation; seconds of a batch.
+
+        If `ends_within` says so, the epoch ends earlier: validated, and with a loss of NaN for each
+        batch that was not trained.
+        """
+        steps = self._plan.steps
+        if self._ends_within is None:
+            return self._stretch(graph, order, seed, first, steps)
+        losses = np.full(steps - first, np.nan)
+        # How long a batch takes is not known: other batch sizes may have trained in this graph.
+        last, at_once = first, 1
+        spent_s = asked_at_s = 0.0
+        while True:
+            begin, last = last, min(steps, last + at_once)
+            result, step_time_s = self._stretch(graph, order, seed, begin, last)
+            losses[begin - first : last - first] = result.batch_losses
+            spent_s += step_time_s * (last - begin)
+            if last < steps and spent_s - asked_at_s >= SECONDS_BETWEEN_QUESTIONS:
+                asked_at_s = spent_s
+                self.ended_within = self._ends_within()
+                if self.ended_within:
+                    result = self._run(graph, order, seed, last, last, validate=True)
+            if last == steps or self.ended_within:
+                return replace(result, batch_losses=losses), spent_s / (last - first)
+            at_once = math.ceil(SECONDS_BETWEEN_QUESTIONS / step_time_s)
 
     def _stretch(
         self, graph: EpochGraph | None, order: tf.Tensor, seed: Seed, first: int, last: int
     ) -> tuple[EpochResult, float]:
         """Batches `first` to `last` - 1, validation after the last of the epoch; seconds each."""
-        assert graph is not None
         began = time.perf_counter()
-        validate = last == self._plan.steps
-        result = graph.run(
-            self._plan, self._train, self._validation, order, seed, first, last, validate
-        )
+        result = self._run(graph, order, seed, first, last, validate=last == self._plan.steps)
         elapsed_s = time.perf_counter() - began - result.validation_time_s
         return result, elapsed_s / (last - first)
+
+    def _run(
+        self,
+        graph: EpochGraph | None,
+        order: tf.Tensor,
+        seed: Seed,
+        first: int,
+        last: int,
+        validate: bool,
+    ) -> EpochResult:
+        assert graph is not None
+        return graph.run(
+            self._plan, self._train, self._validation, order, seed, first, last, validate
+        )
 
     def _compile_xla(self) -> None:
         with self._compile_timed():

@@ -58,6 +58,16 @@ def test_at_most_one_epoch_is_spent_beyond_the_cap(best, slack, per_epoch, epoch
     assert told or cost <= slack * best
 
 
+@given(best=COSTS, slack=st.floats(1.0, 3.0), spent=COSTS)
+@pytest.mark.parametrize("name", PRUNINGS)
+def test_within_an_epoch_nothing_but_the_cap_ends_a_training(name, best, slack, spent):
+    rule = pruning(name, slack)
+    assert rule.gives_up_within(spent) == ""
+    rule.learn(best, [1.0])
+    exceeded = name != "none" and spent > slack * best
+    assert rule.gives_up_within(spent) == ("cap" if exceeded else "")
+
+
 def test_the_streak_that_is_missing_counts_as_if_it_were_spent():
     rule = Cap(slack=1.0, best=10.0)
     near = Standing(spent=6.0, before=0.0, epochs=6, val_accuracy=1.0, streak_missing=4)

@@ -2,10 +2,13 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pytest
 from searches import failing, recorded, seeds_by_configuration, trials
+
+from steps.train import EpochRecorder, runner
 
 
 @pytest.mark.parametrize(
@@ -116,6 +119,25 @@ def test_the_cap_ends_what_cannot_win_and_says_by_which_rule(search, store):
         assert run.data.tags["search.given_up_by"] in ("cap", "streak", "envelope")
         assert "energy_to_accuracy_j" not in run.data.metrics
         assert run.data.metrics["epochs"] < 20
+
+
+def test_the_cap_ends_a_training_within_an_epoch_that_costs_more_than_the_best(
+    search, store, monkeypatch
+):
+    monkeypatch.setattr(runner, "SECONDS_BETWEEN_QUESTIONS", 1e-9)
+    dear = SimpleNamespace(duration_s=1e6, energy_j=1e6)
+    monkeypatch.setattr(EpochRecorder, "look", lambda self: dear)
+    code, _, err = search(
+        "--trials", "3", "--sampler", "grid", "--pruning", "cap", "--repeats", "1"
+    )
+    assert code == 0, err
+    _, (first, *others) = recorded(store)
+    assert first.data.tags["outcome"] == "REACHED"  # there was nothing to compare it with
+    for run in others:
+        assert run.data.tags["outcome"] == "CAPPED"
+        assert run.data.tags["search.given_up_by"] == "cap"
+        assert run.data.tags["training.caution"] == "epoch 1 was given up before its end"
+        assert 0 < run.data.metrics["energy_spent_j"] < 1e6
 
 
 def test_runs_of_a_search_keep_a_model_where_they_reached_the_target_and_no_pictures(search, store):
