@@ -1,13 +1,14 @@
 """Which search gets close to the greenest configuration on the least energy.
 
     python benchmarks/search.py [--quick] [--json FILE] [--live]
-    python benchmarks/search.py --make-tables
+    python benchmarks/search.py --make-tables | --measure-tables
 
 **Replayed** are searches on two tables, each of 180 configurations x 5 seeds of one small network,
-trained to their target or 100 epochs (`tables.make`; ``--make-tables`` trains them anew, which
-takes a quarter of an hour). Sampler and pruning are the project's own code; a training is looked
-up, epoch by epoch. So nothing that a search does beside training is in the joules: no sampling,
-logging, saving or evaluating.
+trained to their target or for 500 epochs, as a run is where nothing else was typed (`tables.make`;
+``--make-tables`` trains them anew, which takes half an hour, and ``--measure-tables`` measures
+their energies anew, which takes minutes). Sampler and pruning are the project's own code; a
+training is looked up, epoch by epoch. So nothing that a search does beside training is in the
+joules: no sampling, logging, saving or evaluating.
 
 *Cost* of a training: joules of compiling its graphs plus its epochs times the joules of one, each
 a median over all that should cost the same (see `tables.replay.Table.load`). Accuracies are those
@@ -307,11 +308,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here, too")
     parser.add_argument("--live", action="store_true", help="search for real, too: minutes")
     parser.add_argument("--make-tables", action="store_true", help="train the tables: minutes")
+    parser.add_argument("--measure-tables", action="store_true", help="their joules: minutes")
     options = parser.parse_args()
-    if options.make_tables:
-        from tables.make import make_tables
+    if options.make_tables or options.measure_tables:
+        from tables.make import make_tables, measure_tables
 
-        make_tables()
+        make_tables() if options.make_tables else measure_tables()
         return
     chosen = [SWEEP, DEFAULT] if options.quick else policies()
     most = QUICK_REPLAYS if options.quick else REPLAYS
