@@ -6,6 +6,7 @@ Nothing is constructed from the YAML: a text is what stands in the file, ``on`` 
 as if it had been typed on the command line.
 """
 
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -27,6 +28,9 @@ LONGEST_SHOWN = 60
 
 LEAST_LIKENESS = 0.7
 """Of a name to the one that may be meant, from 0 to 1, as difflib computes it."""
+
+JOINERS = "\u200c\u200d"
+"""Parts of words in Persian and Hindi, and of emoji."""
 
 LONGEST_LIST = 500
 """Characters of what a message says is allowed."""
@@ -72,6 +76,12 @@ def read_tree(path: Path, option: str = "--space") -> yaml.Node:
     return tree
 
 
+def _is_writing(character: str) -> bool:
+    """Whether it stands in names of files and classes: what steers a terminal does not."""
+    is_space = unicodedata.category(character) == "Zs"
+    return character.isprintable() or is_space or character in JOINERS
+
+
 def _composed(text: str) -> yaml.Node | None:
     try:
         composer = _PlainComposer(text)
@@ -105,7 +115,7 @@ class _PlainComposer(yaml.SafeLoader):
             raise SpaceError(line, "YAML's anchors and aliases (& and *) are not allowed")
         if event.tag is not None:
             raise SpaceError(line, "YAML's tags (!) are not allowed")
-        if isinstance(event, yaml.ScalarEvent) and not event.value.isprintable():
+        if isinstance(event, yaml.ScalarEvent) and not all(map(_is_writing, event.value)):
             raise SpaceError(line, "a text must be of printable characters, in one line")
         if self.depth == DEEPEST_NESTING:
             raise SpaceError(line, f"is nested more than {DEEPEST_NESTING} deep")

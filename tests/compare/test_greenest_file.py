@@ -56,8 +56,13 @@ def text_of(winner):
 
 
 def texts():
-    """What a person can type, line breaks and control characters left out."""
-    return st.text(st.characters(exclude_categories=("C", "Z"), include_characters=" "))
+    """What names of files hold: line breaks and control characters are left out.
+
+    Spaces of any width and the joiners of Persian and of emoji are in.
+    """
+    return st.text(
+        st.characters(exclude_categories=("C", "Zl", "Zp"), include_characters="\u200c\u200d")
+    )
 
 
 def floats(least, most, **more):
