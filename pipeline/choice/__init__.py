@@ -13,6 +13,7 @@ from pipeline.choice.objectives import (
 )
 from pipeline.choice.probability import probabilities_of_being_best
 from pipeline.choice.ranking import Choice, Ranked, choose, without_noise
+from pipeline.choice.reasons import by_reason
 from pipeline.choice.worth import cautions, places, provenance, refuse_mixed
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Noise",
     "Objective",
     "Ranked",
+    "by_reason",
     "cautions",
     "choose",
     "closest",

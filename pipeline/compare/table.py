@@ -1,5 +1,6 @@
 """The answer for people, on the terminal."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -8,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline import terminal
-from pipeline.choice import Ranked
+from pipeline.choice import Ranked, by_reason
 from pipeline.compare.comparison import Comparison, mean_of
-from pipeline.compare.words import by_reason, certainty, goal, worth
+from pipeline.compare.words import certainty, goal, worth
 from pipeline.units import grams, joules, seconds
 
 if TYPE_CHECKING:
@@ -148,10 +149,13 @@ def print_left(left: "LeftBehind") -> None:
 
 def _print_excluded(comparison: Comparison) -> None:
     reasons = by_reason(comparison.excluded)
-    for why, names in list(reasons.items())[:REASONS_SHOWN]:
-        more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-        told = f"Left out, {why}: {', '.join(names[:NAMES_SHOWN])}{more}"
+    for why, runs in list(reasons.items())[:REASONS_SHOWN]:
+        counts = Counter(each.run.name for each in runs)
+        names = [name if n == 1 else f"{name} ({n})" for name, n in counts.items()]
+        more = len(runs) - sum(list(counts.values())[:NAMES_SHOWN])
+        told = f"Left out, {why}: {', '.join(names[:NAMES_SHOWN])}"
+        told += f" and {more} more" if more else ""
         terminal.console.print(told, markup=False, style="dim")
-    rest = sum(len(names) for names in list(reasons.values())[REASONS_SHOWN:])
+    rest = sum(len(runs) for runs in list(reasons.values())[REASONS_SHOWN:])
     if rest:
         terminal.console.print(f"… and {rest} more, each with its reason in --json", style="dim")

@@ -1,9 +1,8 @@
 """The answer in sentences."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from pipeline.choice import Choice, Excluded, Ranked, closest, provenance
+from pipeline.choice import Choice, Ranked, by_reason, closest, provenance
 from pipeline.choice.objectives import ENERGY_PARTS
 from pipeline.compare.comparison import Comparison
 from steps.outcome import Outcome
@@ -99,7 +98,8 @@ def nothing(comparison: Comparison) -> str:
     if all(run.tags["outcome"] != Outcome.REACHED for run in trained):
         told = f"{told} reached its target."
     else:
-        told = f"{told} is ranked; most were left out because: {_most_common(comparison.excluded)}."
+        reasons = by_reason(comparison.excluded)
+        told = f"{told} is ranked; most were left out because: {next(iter(reasons))}."
     attempt = closest(run for run in trained if run.tags["outcome"] != Outcome.REACHED)
     if attempt is None:
         return told
@@ -108,18 +108,6 @@ def nothing(comparison: Comparison) -> str:
         f"accuracy ended at {attempt.metrics['val_accuracy']:.4f}, the target is above "
         f"{attempt.parameters['target_accuracy']}."
     )
-
-
-def by_reason(excluded: Sequence[Excluded]) -> dict[str, list[str]]:
-    """Names of the runs that were left out, by the reason."""
-    reasons: dict[str, list[str]] = {}
-    for each in excluded:
-        reasons.setdefault(each.why, []).append(each.run.name)
-    return reasons
-
-
-def _most_common(excluded: Sequence[Excluded]) -> str:
-    return Counter(each.why for each in excluded).most_common(1)[0][0]
 
 
 def _places(choice: Choice) -> str:

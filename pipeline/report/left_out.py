@@ -1,9 +1,9 @@
 """Runs that are not ranked, by reason."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.choice import by_reason
 from pipeline.report.data import ReportData
 
 MOST_REASONS, MOST_RUNS = 25, 20
@@ -14,7 +14,7 @@ class Reason:
     """Why runs were left out.
 
     Attributes:
-        why: in words, an ellipsis where they differ in a number.
+        why: in words, as `by_reason` has it.
         count: how many there are.
         runs: the first of them: name, run id and their own reason.
     """
@@ -26,11 +26,10 @@ class Reason:
 
 def left_out(data: ReportData) -> list[Reason]:
     """The commonest reason first."""
-    reasons: dict[str, list[tuple[str, str, str]]] = {}
-    for each in data.choice.excluded:
-        alike = re.sub(r"\b\d+(\.\d+)?\b", "…", each.why)
-        reasons.setdefault(alike, []).append((each.run.name, each.run.run_id, each.why))
-    ordered = sorted(reasons.items(), key=lambda item: -len(item[1]))
+    ordered = [
+        (why, [(each.run.name, each.run.run_id, each.why) for each in runs])
+        for why, runs in by_reason(data.choice.excluded).items()
+    ]
     told = [Reason(why, len(runs), runs[:MOST_RUNS]) for why, runs in ordered[:MOST_REASONS]]
     others = [run for _, runs in ordered[MOST_REASONS:] for run in runs]
     return [*told, Reason("other reasons", len(others), others[:MOST_RUNS])] if others else told

@@ -7,7 +7,7 @@ import pytest
 from recorded_runs import ENERGY, choice_of, order, reasons, repeats, run_of
 from scipy import stats
 
-from pipeline.choice import Choice, Noise, names_apart, weighted
+from pipeline.choice import Choice, Noise, by_reason, names_apart, weighted
 from pipeline.choice.verdict import MOST_REPEATS, repeats_to_decide
 
 MISSES = ("BUDGET_EXHAUSTED", "DIVERGED")
@@ -253,3 +253,14 @@ def test_nothing_that_reached_its_target_gives_an_empty_ranking_and_no_ties():
     choice = choice_of([run_of(outcome="DIVERGED")])
     assert (choice.ranking, choice.tied_with) == ((), None)
     assert choice_of([]) == Choice((), None, ())
+
+
+def test_reasons_that_differ_in_a_number_are_told_together_the_commonest_first():
+    capped = [run_of(0.1, seed=n, energy_j=n + 1.0, outcome="CAPPED") for n in range(3)]
+    missed = [run_of(0.2, outcome="BUDGET_EXHAUSTED"), run_of(0.3)]
+    told = by_reason(choice_of([*missed, *capped]).excluded)
+    together = "given up by its search after … J (CAPPED): a bound, which is never ranked"
+    assert next(iter(told)) == together
+    assert [each.run for each in told[together]] == capped
+    (alone,) = [why for why in told if why != together]
+    assert "…" not in alone and alone.startswith("missed its target")

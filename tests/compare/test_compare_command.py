@@ -10,6 +10,7 @@ import pytest
 from mlflow.entities import Metric, Param, RunTag
 from recorded_runs import repeats, run_of
 
+from pipeline.compare import table
 from pipeline.compare.answer import as_text
 from pipeline.tracking import RecordedRun
 
@@ -162,7 +163,9 @@ def test_a_deleted_run_is_not_ranked(plant, store, greenest):
     assert answer["excluded"] == []
 
 
-def test_runs_of_other_authors_are_told_with_their_reason_and_few_lines(plant, greenest, store):
+def test_runs_of_other_authors_are_told_with_their_reason_and_few_lines(
+    plant, greenest, store, monkeypatch
+):
     plant(run_of(0.1), *(run_of(lr, seed=1, outcome="DIVERGED", val_accuracy=lr)
                          for lr in (0.2 + step / 100 for step in range(40))))  # fmt: skip
     experiment = store.get_experiment_by_name("green").experiment_id
@@ -170,8 +173,12 @@ def test_runs_of_other_authors_are_told_with_their_reason_and_few_lines(plant, g
     code, out, _ = greenest("compare")
     assert code == 0
     assert "Left out, not a run of Greenest: [red]theirs[/red]" in out
-    assert out.count("Left out") <= 12
-    assert "more, each with its reason in --json" in out
+    assert "Left out, missed its target (DIVERGED, validation accuracy ended at …)" in out
+    assert out.count("Left out") == 2
+    monkeypatch.setattr(table, "REASONS_SHOWN", 1)
+    _, out, _ = greenest("compare")
+    assert out.count("Left out") == 1
+    assert "… and 1 more, each with its reason in --json" in out
     assert len(json.loads(greenest("compare", "--json")[1])["excluded"]) == 41
 
 
