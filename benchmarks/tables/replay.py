@@ -54,7 +54,7 @@ class Table:
     compile_j: npt.NDArray[np.float64]
 
     @classmethod
-    def load(cls, file: Path, *, compiling: bool = True) -> Self:
+    def load(cls, file: Path, *, compiling: bool = True, max_epochs: int | None = None) -> Self:
         """A table that `tables.make` wrote.
 
         Energies are medians over all trainings that should cost the same; what one of them took
@@ -65,6 +65,7 @@ class Table:
         Args:
             file: ``.npz``.
             compiling: whether that costs anything; without it only epochs do.
+            max_epochs: ends trainings that took more; None leaves them as they were.
         """
         with np.load(file, allow_pickle=False) as kept:
             graphs = kept["graphs"]
@@ -73,17 +74,20 @@ class Table:
             works = [
                 f"{name} {p['batch_size']}" for name, p in zip(optimizers, points, strict=True)
             ]
+            accuracies = [
+                [curve[~np.isnan(curve)][:max_epochs].tolist() for curve in seeds]
+                for seeds in kept["val_accuracy"]
+            ]
+            epochs = (~np.isnan(kept["val_accuracy"])).sum(axis=2)
+            ended = epochs > max_epochs if max_epochs is not None else np.zeros_like(epochs, bool)
             compile_j = _pooled(kept["compile_j"], np.unique(optimizers, return_inverse=True)[1])
             return cls(
                 space=Space.load(SPACE),
                 fixed=json.loads(str(kept["fixed"])),
                 points=points,
                 graphs=graphs,
-                outcomes=kept["outcomes"],
-                accuracies=[
-                    [curve[~np.isnan(curve)].tolist() for curve in seeds]
-                    for seeds in kept["val_accuracy"]
-                ],
+                outcomes=np.where(ended, str(Outcome.BUDGET_EXHAUSTED), kept["outcomes"]),
+                accuracies=accuracies,
                 epoch_j=_pooled(kept["epoch_j"], np.unique(works, return_inverse=True)[1]),
                 compile_j=compile_j if compiling else np.zeros(len(graphs)),
             )
