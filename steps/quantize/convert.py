@@ -5,6 +5,7 @@ LiteRT's own quantizer, which has taken the place of the converter's.
 """
 
 import contextlib
+import gc
 import io
 import re
 import tempfile
@@ -43,9 +44,14 @@ def converted(classifier: keras.Model) -> bytes:
         try:
             # `from_keras_model` does the same, and prints about it.
             classifier.export(folder, verbose=False)
+            # The converter collects garbage at its end: with TensorFlow's objects that would take
+            # longer than the rest of a small model's conversion.
+            gc.freeze()
             return bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())
         except Exception as error:
             raise _refused("LiteRT's converter", error) from error
+        finally:
+            gc.unfreeze()
 
 
 def quantized(float32: bytes, mode: str, calibration: Rows) -> bytes:

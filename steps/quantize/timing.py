@@ -14,7 +14,7 @@ TURNS = 11
 TURN_S = 0.02
 """In each turn a file is called for about so long, at least once ..."""
 
-MOST_CALLS = 200
+MOST_CALLS = 50
 """... and at most so often."""
 
 
