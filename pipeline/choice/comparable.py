@@ -121,6 +121,8 @@ def _why_not(run: "RecordedRun") -> str | None:
         return "trained on the validation rows too: no target was checked"
     if run.status != "FINISHED" or run.tags.get("outcome") not in TRAINED:
         return _unfinished(run)
+    if run.tags["outcome"] == Outcome.CAPPED and "epochs" not in run.metrics:
+        return "given up by its search before it began (CAPPED)"
     return None
 
 

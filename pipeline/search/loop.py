@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline import terminal
+from pipeline.search.compilations import Compilations
 from pipeline.search.plan import Plan
 from pipeline.search.pruning import Halving, Pruning, Standing, Unpruned, pruning
 from pipeline.search.spent import Spent, spent_before
@@ -35,6 +36,14 @@ if TYPE_CHECKING:
 
 FAILURES_TO_STOP = 5
 """If the first so many trainings all break, the rest will too."""
+
+NOT_BEGUN = {
+    "outcome": str(Outcome.CAPPED),
+    GIVEN_UP_BY: "compilation",
+    "training.caution": "not begun: XLA alone would have exceeded the cap, as it took far more "
+    "for the same layers before",
+}
+"""Tags of a training that could not win, whatever its epochs took."""
 
 Train = Callable[["RunLog", Configuration, "GiveUp | None"], None]
 """Trains a configuration in an open run; what it raises is the run's failure."""
@@ -70,7 +79,7 @@ class Search:
         self._watch = watch
         self._sampling = plan.sampling()
         self._pruning: Pruning = pruning(plan.pruning, plan.slack)
-        self._cheapest_compilation = 0.0
+        self._compilations = Compilations()
         self.children: list[Child] = []
         self.trials: list[Trial] = []
         self._before = spent_before(log)
@@ -169,6 +178,28 @@ class Search:
 
     def _one(self, configuration: Configuration, role: str, point: "Point", rule: Pruning) -> None:
         log = self._log.open_child(configuration, len(self.children), role, point)
+        try:
+            with log:
+                at_least = self._compilations.by_xla_at_least(configuration.parameters())
+                if rule.gives_up_within(at_least):
+                    log.tag(NOT_BEGUN)
+                else:
+                    self._train_while_it_can_win(log, configuration, rule)
+        except Exception as error:
+            # The run keeps the reason, and another configuration may well work; but not without
+            # the store.
+            if terminal.is_of_the_store(error):
+                with contextlib.suppress(Exception):
+                    self._log.broke_off(log.run_id)
+                raise
+        child = child_of(log.recorded())
+        self._include(child)
+        self._log.figures(self.figures(), step=len(self.children))
+        self._watch(child, self)
+
+    def _train_while_it_can_win(
+        self, log: "RunLog", configuration: Configuration, rule: Pruning
+    ) -> None:
         cost = self.plan.goal.cost
         best = 0.0
         told: dict[str, str] = {}
@@ -182,7 +213,7 @@ class Search:
             spent, before = spent_and_before
             # Graphs that an earlier run compiled are charged to this one too; until it has ended
             # that is at least what the cheapest compilation took.
-            uncharged = max(0.0, self._cheapest_compilation - before)
+            uncharged = max(0.0, self._compilations.cheapest - before)
             spent, before = spent + uncharged, before + uncharged
             if progress.val_accuracy is None:
                 reason = rule.gives_up_within(spent)
@@ -196,24 +227,11 @@ class Search:
             return bool(reason)
 
         try:
-            with log:
-                try:
-                    self._train(log, configuration, give_up)
-                finally:
-                    # Of a training that breaks, too: later ones are compared with its rungs.
-                    if told:
-                        log.tag(told)
-        except Exception as error:
-            # The run keeps the reason, and another configuration may well work; but not without
-            # the store.
-            if terminal.is_of_the_store(error):
-                with contextlib.suppress(Exception):
-                    self._log.broke_off(log.run_id)
-                raise
-        child = child_of(log.recorded())
-        self._include(child)
-        self._log.figures(self.figures(), step=len(self.children))
-        self._watch(child, self)
+            self._train(log, configuration, give_up)
+        finally:
+            # Of a training that breaks, too: later ones are compared with its rungs.
+            if told:
+                log.tag(told)
 
     def _include(self, child: Child) -> None:
         """What a training that has ended teaches."""
@@ -235,8 +253,7 @@ class Search:
         )
         compiling = spending.compiling(child.run)
         if compiling:
-            known = self._cheapest_compilation or compiling
-            self._cheapest_compilation = min(known, compiling)
+            self._compilations.learn(child.run.parameters, compiling)
         if "val_accuracy" in metrics:
             accuracies = self._log.accuracies(child.run.run_id)
             trial = dataclasses.replace(trial, val_accuracy=max(accuracies))

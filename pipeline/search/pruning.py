@@ -5,6 +5,8 @@ spent more than the best finished one. What is known before that moment:
 
 - *Cap*: more than `slack` times the best cost so far is no winner, noise allowed for. It holds
   within an epoch, too: one of a slow precision may cost many times the best training.
+- *Compilation*: a training is not even begun where XLA, which nothing can interrupt, is known to
+  take more than the cap (`pipeline.search.compilations`).
 - *Streak*: the epochs in a row above the target that are still missing take at least as long as
   this epoch did; where the cap comes before their end, it may as well be now.
 - *Envelope*: at each share of its way to the target, every training that got there had some
