@@ -217,6 +217,17 @@ class Configuration:
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:10]
 
     @property
+    def training_id(self) -> str:
+        """The `config_id` that all share which train alike, whatever is made of the model after.
+
+        Raises: as `config_id`.
+        """
+        made = quantization_modes.modes(self.quantization)
+        if self.qat_epochs is not None or quantization_modes.AWARE in made:
+            return self.config_id
+        return dataclasses.replace(self, quantization=quantization_modes.NONE).config_id
+
+    @property
     def model_file(self) -> Path | None:
         """The user's own file that builds the model; None for a model of ours."""
         path, _, _ = self.model.removeprefix("file:").rpartition(":")

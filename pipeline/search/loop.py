@@ -80,6 +80,7 @@ class Search:
         self._sampling = plan.sampling()
         self._pruning: Pruning = pruning(plan.pruning, plan.slack)
         self._compilations = Compilations()
+        self._training_ids: dict[str, str] = {}
         self.children: list[Child] = []
         self.trials: list[Trial] = []
         self._before = spent_before(log)
@@ -127,18 +128,33 @@ class Search:
         """The trials to train again, the best first; all of them where that was asked for.
 
         One that missed the target in a repeat was lucky before: it cannot win any more, and makes
-        room for the next. That happens as often as there are leaders, and then no more.
+        room for the next. That happens as often as there are leaders, and then no more. Where only
+        training decides, those that differ in what is made of the model after it are one.
         """
         top = self.plan.confirm_top
         if top is None:
             return self.trials
+        training = {trial.config_id: self._training_id(trial) for trial in self.trials}
         lucky = {
-            child.run.tags["config_id"]
+            training[child.run.tags["config_id"]]
             for child in self.children
             if child.role == CONFIRMATION and child.run.tags.get("outcome") != Outcome.REACHED
         }
-        others = [trial for trial in self.trials if trial.config_id not in lucky]
-        return self.plan.goal.to_confirm(others, max(0, min(top, 2 * top - len(lucky))))
+        cheapest: dict[str, Trial] = {}
+        for trial in sorted(self.trials, key=lambda trial: trial.cost):
+            if training[trial.config_id] not in lucky:
+                cheapest.setdefault(training[trial.config_id], trial)
+        most = max(0, min(top, 2 * top - len(lucky)))
+        return self.plan.goal.to_confirm(list(cheapest.values()), most)
+
+    def _training_id(self, trial: Trial) -> str:
+        """The same for trials of which one tells what the other costs."""
+        if self.plan.goal.cost is None:
+            return trial.config_id
+        if trial.config_id not in self._training_ids:
+            configuration = self._configuration(trial.point, self.plan.seed)
+            self._training_ids[trial.config_id] = configuration.training_id
+        return self._training_ids[trial.config_id]
 
     def _budget_is_spent(self, spent: Spent) -> str:
         limits = self.plan.limits

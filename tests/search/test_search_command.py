@@ -238,3 +238,18 @@ def test_where_a_name_does_not_tell_what_the_space_decided_the_answer_does(searc
     (parent,), _ = recorded(store)
     note = parent.data.tags["mlflow.note.content"]
     assert "| activation relu |" in note and "| activation tanh |" in note
+
+
+def test_leaders_that_train_alike_are_one_and_leave_room_for_others(search, store, tmp_path):
+    space = tmp_path / "files.yaml"
+    space.write_text(
+        'purpose: "Of the test."\nparameters:\n  lr: [0.08, 0.05]\n'
+        "  quantization: [none, int8, dynamic]\n"
+    )
+    words = ("--space", str(space), "--sampler", "random", "--trials", "6", "--pruning", "none")
+    code, _, err = search(*words, "--repeats", "2", "--confirm-top", "2")
+    assert code == 0, err
+    _, children = recorded(store)
+    assert len(trials(children)) == 6
+    confirmed = [run for run in children if run.data.tags["search.role"] == "confirmation"]
+    assert sorted(run.data.params["lr"] for run in confirmed) == ["0.05", "0.08"]

@@ -302,3 +302,15 @@ def test_every_rule_of_the_table_is_broken_by_one_of_these():
     assert {broken_first(given).reason for given in BROKEN_RULES} == {
         rule.reason for rule in REFUSALS
     }
+
+
+def test_what_is_made_of_a_trained_model_is_no_part_of_its_training():
+    plain = Configuration()
+    for text in ("int8", "dynamic,float16,int4", "fixed:8.4/4.2"):
+        quantized = dataclasses.replace(plain, quantization=text)
+        assert quantized.config_id != plain.config_id
+        assert quantized.training_id == plain.training_id == plain.config_id
+    aware = dataclasses.replace(plain, quantization="int8,qat_int8")
+    tuned = dataclasses.replace(plain, quantization="fixed:8.4/4.2", qat_epochs=3)
+    other = dataclasses.replace(plain, lr=0.5)
+    assert len({each.training_id for each in (plain, aware, tuned, other)}) == 4
