@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipeline.markdown import code, escaped, table
-from pipeline.units import energy_parts, flags_in_words, grams, joules, three_digits, worth
+from pipeline.units import (
+    energy_parts,
+    epochs_in_a_row,
+    flags_in_words,
+    grams,
+    joules,
+    three_digits,
+    worth,
+)
 from pipeline.variants_table import variants_table
 from steps.outcome import Outcome
 
@@ -53,7 +61,7 @@ def _rows(run: "RecordedRun") -> str:
 def _how_it_ended(run: "RecordedRun") -> str:
     target = (
         f"the target, validation accuracy above {run.parameters['target_accuracy']} for "
-        f"{run.parameters['patience']} epochs in a row"
+        f"{epochs_in_a_row(run.parameters['patience'])}"
     )
     match run.tags.get("outcome"):
         case None if "found_lr" in run.metrics:

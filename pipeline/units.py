@@ -26,6 +26,11 @@ def flags_in_words(tag: str) -> str:
     return "; ".join(FLAGS.get(flag, flag) for flag in tag.split(", "))
 
 
+def epochs_in_a_row(patience: str) -> str:
+    """Such as ``3 epochs in a row``; of one epoch none is a row."""
+    return "1 epoch" if patience == "1" else f"{patience} epochs in a row"
+
+
 def three_digits(number: float) -> str:
     """Such as ``0.123``, ``41.3`` and ``4320``: no exponent where the number is large."""
     return f"{float(f'{number:.3g}'):.15g}"

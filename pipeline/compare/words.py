@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pipeline.choice import Choice, Ranked, by_reason, closest, provenance
 from pipeline.choice.objectives import ENERGY_PARTS
 from pipeline.compare.comparison import Comparison
+from pipeline.units import epochs_in_a_row
 from steps.outcome import Outcome
 
 NAMED = 5
@@ -45,7 +46,7 @@ def target(comparison: Comparison) -> str:
     given = comparison.runs[0].parameters
     return (
         f"a validation accuracy above {given['target_accuracy']} on {given['dataset']}, "
-        f"{given['patience']} epochs in a row"
+        f"{epochs_in_a_row(given['patience'])}"
     )
 
 

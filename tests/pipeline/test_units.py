@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.tracking import RecordedRun
-from pipeline.units import energy_parts, grams, joules, worth
+from pipeline.units import energy_parts, epochs_in_a_row, grams, joules, worth
 
 SIZES = {"J": 1, "kJ": 1e3, "MJ": 1e6, "mg": 1e-6, "g": 1e-3, "kg": 1}
 
@@ -78,3 +78,8 @@ def test_a_total_with_an_estimate_in_it_is_never_called_measured(gpu, cpu, told)
 
 def test_a_part_of_which_nothing_is_known_is_absent_and_not_zero():
     assert energy_parts(run_of({}, {})) == dict.fromkeys(("GPU", "CPU", "RAM"), "absent")
+
+
+def test_one_epoch_is_no_row():
+    assert epochs_in_a_row("3") == "3 epochs in a row"
+    assert epochs_in_a_row("1") == "1 epoch"
