@@ -230,8 +230,9 @@ def test_a_run_that_the_server_has_lost_is_delivered_as_a_new_one(
     code, _, err = greenest(*RUN, "--experiment", "lost")
     assert code == 1
     assert "MLflow did not take everything" in err.splitlines()[-1]
-    code, out, _ = greenest("sync")
+    code, out, err = greenest("sync")
     assert code == 0
+    assert "since MLflow had lost it" in out, out + err
     (run,) = runs(empty, "lost")
     assert out.endswith(f" as run {run.info.run_id}, since MLflow had lost it\n")
     assert record(empty, run.info.run_id) == expected
