@@ -80,7 +80,6 @@ class Search:
         self._sampling = plan.sampling()
         self._pruning: Pruning = pruning(plan.pruning, plan.slack)
         self._compilations = Compilations()
-        self._training_ids: dict[str, str] = {}
         self.children: list[Child] = []
         self.trials: list[Trial] = []
         self._before = spent_before(log)
@@ -134,7 +133,7 @@ class Search:
         top = self.plan.confirm_top
         if top is None:
             return self.trials
-        training = {trial.config_id: self._training_id(trial) for trial in self.trials}
+        training = {trial.config_id: trial.training_id for trial in self.trials}
         lucky = {
             training[child.run.tags["config_id"]]
             for child in self.children
@@ -142,19 +141,10 @@ class Search:
         }
         cheapest: dict[str, Trial] = {}
         for trial in sorted(self.trials, key=lambda trial: trial.cost):
-            if training[trial.config_id] not in lucky:
-                cheapest.setdefault(training[trial.config_id], trial)
+            if trial.training_id not in lucky:
+                cheapest.setdefault(trial.training_id, trial)
         most = max(0, min(top, 2 * top - len(lucky)))
         return self.plan.goal.to_confirm(list(cheapest.values()), most)
-
-    def _training_id(self, trial: Trial) -> str:
-        """The same for trials of which one tells what the other costs."""
-        if self.plan.goal.cost is None:
-            return trial.config_id
-        if trial.config_id not in self._training_ids:
-            configuration = self._configuration(trial.point, self.plan.seed)
-            self._training_ids[trial.config_id] = configuration.training_id
-        return self._training_ids[trial.config_id]
 
     def _budget_is_spent(self, spent: Spent) -> str:
         limits = self.plan.limits
@@ -197,7 +187,8 @@ class Search:
         try:
             with log:
                 at_least = self._compilations.by_xla_at_least(configuration.parameters())
-                if rule.gives_up_within(at_least):
+                before = Standing(at_least, at_least, 1, 0.0, configuration.patience, True)
+                if rule.gives_up(before):
                     log.tag(NOT_BEGUN)
                 else:
                     self._train_while_it_can_win(log, configuration, rule)
@@ -231,12 +222,10 @@ class Search:
             # that is at least what the cheapest compilation took.
             uncharged = max(0.0, self._compilations.cheapest - before)
             spent, before = spent + uncharged, before + uncharged
-            if progress.val_accuracy is None:
-                reason = rule.gives_up_within(spent)
-            else:
-                missing = configuration.patience - progress.streak
-                reason = rule.gives_up(Standing(spent, before, progress.epoch, best, missing))
-            if reason:
+            missing = configuration.patience - progress.streak
+            is_within = progress.val_accuracy is None
+            standing = Standing(spent, before, progress.epoch, best, missing, is_within)
+            if reason := rule.gives_up(standing):
                 told[GIVEN_UP_BY] = reason
             if isinstance(rule, Halving) and rule.rungs:
                 told[RUNGS] = json.dumps(rule.rungs)
@@ -258,6 +247,7 @@ class Search:
     def _trial(self, child: Child) -> Trial:
         metrics, tags = child.run.metrics, child.run.tags
         spending = self.plan.goal.spending
+        trained = self._configuration(child.point, self.plan.seed)
         trial = Trial(
             number=child.number,
             point=child.point,
@@ -266,6 +256,7 @@ class Search:
             spent=spending.of(child.run),
             val_accuracy=0.0,
             figures=self.plan.goal.figures(child.run),
+            training_id=tags["config_id"] if self.plan.goal.cost is None else trained.training_id,
         )
         compiling = spending.compiling(child.run)
         if compiling:

@@ -32,7 +32,7 @@ RUNGS = (0.25, 0.5)
 
 @dataclass(frozen=True)
 class Standing:
-    """A training at the end of an epoch.
+    """A training at the end of an epoch, or within it.
 
     Attributes:
         spent: so far, in the unit of the objective, compilation of its graphs included.
@@ -40,6 +40,7 @@ class Standing:
         epochs: done.
         val_accuracy: the best so far.
         streak_missing: epochs in a row above the target that are still missing.
+        is_within_epoch: what the present one gives is not known yet; the cap alone can tell.
     """
 
     spent: float
@@ -47,6 +48,7 @@ class Standing:
     epochs: int
     val_accuracy: float
     streak_missing: int
+    is_within_epoch: bool = False
 
 
 class Pruning(Protocol):
@@ -54,14 +56,6 @@ class Pruning(Protocol):
 
     def gives_up(self, standing: Standing) -> str:
         """The rule that ends the training here; empty to go on."""
-        ...
-
-    def gives_up_within(self, spent: float) -> str:
-        """The rule that ends the training within an epoch; empty to go on.
-
-        Args:
-            spent: as in `Standing`.
-        """
         ...
 
     def learn(self, cost: float, accuracies: Sequence[float]) -> None:
@@ -78,10 +72,6 @@ class Unpruned:
     """Every training goes on to its end."""
 
     def gives_up(self, standing: Standing) -> str:
-        """Never."""
-        return ""
-
-    def gives_up_within(self, spent: float) -> str:
         """Never."""
         return ""
 
@@ -104,8 +94,10 @@ class Cap:
 
     def gives_up(self, standing: Standing) -> str:
         """See the module."""
-        if told := self.gives_up_within(standing.spent):
-            return told
+        if standing.spent > self.limit:
+            return "cap"
+        if standing.is_within_epoch:
+            return ""
         training = standing.spent - standing.before
         per_epoch = training / standing.epochs
         if standing.spent + standing.streak_missing * per_epoch > self.limit:
@@ -114,10 +106,6 @@ class Cap:
         left = self.limit - standing.before
         lowest = self.envelope.at(training / left if left else 1.0)
         return "envelope" if standing.val_accuracy < lowest - ENVELOPE_MARGIN else ""
-
-    def gives_up_within(self, spent: float) -> str:
-        """Where the cap is exceeded; what the epoch would give is not known yet."""
-        return "cap" if spent > self.limit else ""
 
     def learn(self, cost: float, accuracies: Sequence[float]) -> None:
         """The best may be a better one now, and the envelope a lower one."""
@@ -161,6 +149,8 @@ class Halving:
 
     def gives_up(self, standing: Standing) -> str:
         """See the module."""
+        if standing.is_within_epoch:
+            return self.cap.gives_up(standing)
         if standing.epochs <= self._epochs:
             # Another training; not each is asked after its first epoch.
             self.rungs = {}
@@ -179,10 +169,6 @@ class Halving:
                 if standing.val_accuracy < sorted(seen)[(len(seen) - 1) // 2]:
                     return "halving"
         return ""
-
-    def gives_up_within(self, spent: float) -> str:
-        """As the cap."""
-        return self.cap.gives_up_within(spent)
 
     def remember(self, rungs: Mapping[float, float]) -> None:
         """A training came to these rungs, with these validation accuracies."""

@@ -22,6 +22,7 @@ class Trial:
         val_accuracy: the best of its epochs; 0 where there was none.
         figures: by which it is compared, each the better the less it is; None where it missed its
             target, or one of them was not recorded.
+        training_id: shared by those of which one tells what the others cost; only `Search` asks.
     """
 
     number: int
@@ -31,6 +32,7 @@ class Trial:
     spent: float | None
     val_accuracy: float = 0.0
     figures: tuple[float, ...] | None = None
+    training_id: str = ""
 
     @property
     def cost(self) -> float:

@@ -93,12 +93,10 @@ class Judge:
             return False
         if isinstance(self._rule, Cap):
             self._rule.best = min(self._rule.best, self._shared.cost)
-        if progress.val_accuracy is None:
-            self.reason = self._rule.gives_up_within(spent[0])
-        else:
-            missing = self._patience - progress.streak
-            standing = Standing(*spent, progress.epoch, self._accuracy, missing)
-            self.reason = self._rule.gives_up(standing)
+        missing = self._patience - progress.streak
+        is_within = progress.val_accuracy is None
+        standing = Standing(*spent, progress.epoch, self._accuracy, missing, is_within)
+        self.reason = self._rule.gives_up(standing)
         return bool(self.reason)
 
 

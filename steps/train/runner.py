@@ -64,6 +64,8 @@ class EpochRunner:
         self._jit_compile = jit_compile
         self._compiling = compiling
         self._ends_within = ends_within
+        # At first nobody knows how long a batch takes: others may have trained in this graph.
+        self._batches_at_once = 1
         self.ended_within = False
         """Whether the latest epoch ended before its last batch."""
         self.compile_time_s = 0.0
@@ -169,14 +171,14 @@ class EpochRunner:
         if self._ends_within is None:
             return self._stretch(graph, order, seed, first, steps)
         losses = np.full(steps - first, np.nan)
-        # How long a batch takes is not known: other batch sizes may have trained in this graph.
-        last, at_once = first, 1
+        last = first
         spent_s = asked_at_s = 0.0
         while True:
-            begin, last = last, min(steps, last + at_once)
+            begin, last = last, min(steps, last + self._batches_at_once)
             result, step_time_s = self._stretch(graph, order, seed, begin, last)
             losses[begin - first : last - first] = result.batch_losses
             spent_s += step_time_s * (last - begin)
+            self._batches_at_once = math.ceil(SECONDS_BETWEEN_QUESTIONS / step_time_s)
             if last < steps and spent_s - asked_at_s >= SECONDS_BETWEEN_QUESTIONS:
                 asked_at_s = spent_s
                 self.ended_within = self._ends_within()
@@ -184,7 +186,6 @@ class EpochRunner:
                     result = self._run(graph, order, seed, last, last, validate=True)
             if last == steps or self.ended_within:
                 return replace(result, batch_losses=losses), spent_s / (last - first)
-            at_once = math.ceil(SECONDS_BETWEEN_QUESTIONS / step_time_s)
 
     def _stretch(
         self, graph: EpochGraph | None, order: tf.Tensor, seed: Seed, first: int, last: int

@@ -62,10 +62,13 @@ def test_at_most_one_epoch_is_spent_beyond_the_cap(best, slack, per_epoch, epoch
 @pytest.mark.parametrize("name", PRUNINGS)
 def test_within_an_epoch_nothing_but_the_cap_ends_a_training(name, best, slack, spent):
     rule = pruning(name, slack)
-    assert rule.gives_up_within(spent) == ""
+    hopeless = Standing(
+        spent, before=0.0, epochs=1, val_accuracy=0.0, streak_missing=9, is_within_epoch=True
+    )
+    assert rule.gives_up(hopeless) == ""
     rule.learn(best, [1.0])
     exceeded = name != "none" and spent > slack * best
-    assert rule.gives_up_within(spent) == ("cap" if exceeded else "")
+    assert rule.gives_up(hopeless) == ("cap" if exceeded else "")
 
 
 def test_the_streak_that_is_missing_counts_as_if_it_were_spent():

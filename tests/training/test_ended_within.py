@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,6 +74,22 @@ def test_short_epochs_are_not_asked_about() -> None:
 
     assert ROWS < 100
     graph_fit(mlp(), table(), 3, ends_within=refused)
+
+
+def test_short_epochs_are_one_call_each_once_it_is_known_how_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[tuple[int, int]] = []
+    original = runner.EpochRunner._run
+
+    def counted(self: Any, graph: Any, order: Any, seed: Any, first: int, last: int, **more: Any):
+        calls.append((first, last))
+        return original(self, graph, order, seed, first, last, **more)
+
+    monkeypatch.setattr(runner.EpochRunner, "_run", counted)
+    graph_fit(mlp(), table(), 3, ends_within=lambda: False)
+    assert calls[0] == (0, 1)
+    assert calls[-2:] == [(0, STEPS)] * 2
 
 
 @pytest.mark.usefixtures("asked_after_each_batch")
