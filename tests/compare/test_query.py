@@ -2,72 +2,29 @@
 
 import math
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-import uuid
 from dataclasses import replace
 
 import mlflow
 import numpy as np
 import pytest
 from bulk_store import write_runs
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.entities import DatasetInput, InputTag, Metric
-from mlflow.exceptions import MlflowException
-from mlflow.utils.search_utils import SearchUtils
 from recorded_runs import ENERGY, run_of
+from stored_runs import LEARNING_RATES, best_cost, id_of, placed, winner
 
 from pipeline import tracking
-from pipeline.choice import choose, comparable
-from pipeline.tracking import RecordedRun, leaders, pages
-from pipeline.tracking.compact import ByName, Shared
+from pipeline.tracking import RecordedRun, pages
 from steps.errors import InputError
 
 FOREIGN = RecordedRun("0" * 32, "theirs", "FINISHED", 5, {"lr": "1"}, {"loss": 0.5}, {"a": 'b"c'})
-LEARNING_RATES = (0.1, 0.2, 0.3, 0.4)
 
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory, empty_database) -> str:
-    return f"sqlite:///{shutil.copy(empty_database, tmp_path_factory.mktemp('runs'))}"
-
-
-@pytest.fixture(autouse=True)
-def reads_from(database):
-    mlflow.set_tracking_uri(database)
-    yield
-    mlflow.set_tracking_uri(None)
-
-
-@pytest.fixture(scope="module")
-def experiment(database):
-    """Makes an experiment of runs; returns its name."""
-    client = mlflow.MlflowClient(database)
-
-    def make(*runs: RecordedRun, deleted: tuple[str, ...] = ()) -> str:
-        name = uuid.uuid4().hex
-        write_runs(database, client.create_experiment(name), runs, deleted)
-        return name
-
-    return make
-
-
-def id_of(name: str) -> str:
-    return mlflow.get_experiment_by_name(name).experiment_id
-
-
-def placed(runs: list[RecordedRun]) -> list[RecordedRun]:
-    """With ids of their own, each begun a second after the one before."""
-    return [
-        replace(run, run_id=uuid.uuid4().hex, started_at_ms=1000 * place)
-        for place, run in enumerate(runs)
-    ]
+pytestmark = pytest.mark.usefixtures("reads_from")
 
 
 def many_runs() -> list[RecordedRun]:
@@ -226,179 +183,6 @@ def test_what_is_no_filter_is_refused_in_one_line_that_names_it(mixed, where):
 def test_an_experiment_that_is_not_there_is_refused_with_those_that_are(mixed):
     with pytest.raises(InputError, match=f"^--experiment missing: there is none.*{mixed}"):
         tracking.runs_of("missing")
-
-
-values = st.dictionaries(st.sampled_from("abcdef"), st.floats(allow_nan=False))
-
-
-@given(st.lists(values, max_size=5), st.randoms())
-def test_compact_values_read_like_dictionaries_in_whatever_order_they_came(all_values, random):
-    shared = Shared()
-    for expected in all_values:
-        pairs = list(expected.items())
-        random.shuffle(pairs)
-        compact = shared.numbers(pairs)
-        assert compact == expected
-        assert dict(compact) == expected and {**compact} == expected
-        assert compact.keys() == expected.keys() and len(compact) == len(expected)
-        assert compact.get("a") == expected.get("a") and compact.get("z") is None
-        assert ("b" in compact) == ("b" in expected)
-        with pytest.raises(KeyError):
-            compact["z"]
-
-
-def test_runs_with_the_same_names_share_them():
-    shared = Shared()
-    one = shared.texts([("lr", "0.1"), ("seed", "0")])
-    other = shared.texts([("seed", "1"), ("lr", "".join(["0", ".1"]))])
-    assert isinstance(one, ByName) and isinstance(other, ByName)
-    assert one._places is other._places
-    assert one["lr"] is other["lr"]
-
-
-def test_a_name_with_a_line_break_is_read_and_stands_for_no_other():
-    shared = Shared()
-    for pairs in ([("lr", "1"), ("lr\n", "2")], [("lr\n", "2"), ("lr", "1")]):
-        assert dict(shared.texts(pairs)) == {"lr": "1"}
-    assert dict(shared.texts([("lr\n", "2"), ("a", "b")])) == {"lr": "2", "a": "b"}
-
-
-def best_cost(runs: list[RecordedRun]) -> float | None:
-    ranking = choose(comparable(runs)[0], "energy").ranking
-    return ranking[0].intervals[ENERGY].mean if ranking else None
-
-
-def winner(runs: list[RecordedRun]) -> tuple[object, ...] | None:
-    """What `compare --top 1` says of runs."""
-    ranking = choose(comparable(runs)[0], "energy").ranking
-    if not ranking:
-        return None
-    best = ranking[0]
-    run_ids = [run.run_id for run in best.runs]
-    return best.config_id, best.intervals[ENERGY].mean, best.repeats, best.parameters, run_ids
-
-
-@st.composite
-def a_run(draw: st.DrawFn) -> RecordedRun:
-    run = run_of(
-        draw(st.sampled_from(LEARNING_RATES)),
-        draw(st.integers(0, 3)),
-        draw(st.sampled_from([1.0, 2.0, 2.0, 3.0, 4.0, 0.1, None])),
-        outcome=draw(st.sampled_from(["REACHED"] * 9 + ["DIVERGED", "CAPPED", "FAILED"])),
-        digest=draw(st.sampled_from(["d1"] * 40 + ["d2"])),
-        hardware=draw(st.sampled_from(["one machine"] * 40 + ["another's"])),
-    )
-    status = draw(st.sampled_from(["FINISHED"] * 15 + ["FAILED", "RUNNING"]))
-    lost = draw(st.sampled_from([None] * 40 + ["hardware", "config_id", "outcome"]))
-    return replace(
-        run, status=status, tags={name: text for name, text in run.tags.items() if name != lost}
-    )
-
-
-@settings(deadline=None, max_examples=25)
-@given(st.lists(a_run(), max_size=14), st.sampled_from(["", "params.lr != '0.1'"]))
-def test_a_few_runs_name_the_winner_that_all_runs_name(experiment, runs, where):
-    name = experiment(*placed(runs))
-    few = leaders.read_leaders(id_of(name), ENERGY, best_cost, where)
-    whole = tracking.runs_of(name, where)
-    try:
-        expected = winner(whole)
-    except InputError:
-        assert few is None
-        return
-    if few is not None:
-        assert expected is not None
-        assert winner(few) == expected
-        assert {run.run_id for run in few} <= {run.run_id for run in whole}
-
-
-def test_the_winner_is_found_though_cheaper_runs_belong_to_others_and_few_are_read(experiment):
-    runs = [
-        *(run_of(0.1, seed, 1.0 + 9 * seed) for seed in range(3)),  # cheapest run, mean 10
-        run_of(0.2, 0, 2.0),
-        run_of(0.2, 1, outcome="BUDGET_EXHAUSTED"),
-        *(run_of(0.3, seed, 5.0) for seed in range(3)),  # the winner
-        *(run_of(1 + n / 100, seed, 50.0) for n in range(30) for seed in range(2)),
-    ]
-    name = experiment(*placed(runs))
-    few = leaders.read_leaders(id_of(name), ENERGY, best_cost, "")
-    assert sorted({run.parameters["lr"] for run in few}) == ["0.1", "0.2", "0.3"]
-    assert len(few) == 8
-    assert winner(few) == winner(tracking.runs_of(name))
-    assert winner(few)[1] == 5.0
-
-
-def test_of_two_that_take_the_same_the_one_is_named_that_all_runs_name(experiment):
-    runs = [run_of(0.1, 0, 1.0), run_of(0.1, 1, 3.0), run_of(0.2, 0, 2.0)]
-    name = experiment(*placed(runs))
-    few = leaders.read_leaders(id_of(name), ENERGY, best_cost, "")
-    assert winner(few) == winner(tracking.runs_of(name))
-    assert winner(few)[3]["lr"] == "0.2"
-
-
-def test_repeats_that_the_filter_leaves_out_do_not_count(experiment):
-    runs = [run_of(0.1, 0, outcome="DIVERGED"), run_of(0.1, 1, 1.0), run_of(0.2, 1, 2.0)]
-    name = experiment(*placed(runs))
-    few = leaders.read_leaders(id_of(name), ENERGY, best_cost, "params.seed != '0'")
-    assert winner(few)[3]["lr"] == "0.1"
-    assert winner(leaders.read_leaders(id_of(name), ENERGY, best_cost, ""))[3]["lr"] == "0.2"
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        run_of(0.9, digest="d2"),
-        run_of(0.9, hardware="another machine"),
-        run_of(0.9, patience=9),
-        run_of(0.9, target_accuracy=0.5, outcome="DIVERGED"),
-        replace(run_of(0.9), tags={"config_id": "c", "outcome": "REACHED"}),
-        replace(run_of(0.9), tags={**run_of(0.9).tags, "energy.gpu": "measured (NVML)"}),
-        replace(run_of(0.9), tags={**run_of(0.9).tags, "carbon.place": "DEU"}),
-    ],
-    ids=["dataset", "machine", "patience", "target", "older version", "part", "place"],
-)
-def test_runs_that_differ_in_what_decides_whether_they_compare_are_all_to_be_read(
-    experiment, other
-):
-    alike = [run_of(0.1, seed, 1.0) for seed in range(3)]
-    dear = replace(other, metrics={**other.metrics, ENERGY: 1000.0})
-    assert leaders.read_leaders(id_of(experiment(*placed(alike))), ENERGY, best_cost, "")
-    name = experiment(*placed([*alike, dear]))
-    assert leaders.read_leaders(id_of(name), ENERGY, best_cost, "") is None
-
-
-def test_where_nothing_reached_its_target_all_runs_are_to_be_read(experiment):
-    name = experiment(*placed([run_of(outcome="DIVERGED")]))
-    assert leaders.read_leaders(id_of(name), ENERGY, best_cost, "") is None
-
-
-def test_where_too_many_could_win_all_runs_are_to_be_read(experiment, monkeypatch):
-    monkeypatch.setattr(leaders, "MOST_CONFIGURATIONS", 3)
-    cheap_once = [
-        run_of(lr, seed, cost)
-        for lr in LEARNING_RATES
-        for seed, cost in enumerate((1.0, 100.0 + lr))
-    ]
-    name = experiment(*placed(cheap_once))
-    assert leaders.read_leaders(id_of(name), ENERGY, best_cost, "") is None
-
-
-def test_a_tag_that_no_filter_can_write_means_that_all_runs_are_to_be_read(experiment):
-    name = experiment(*placed([run_of(hardware="its 19\" rack's")]))
-    assert leaders.read_leaders(id_of(name), ENERGY, best_cost, "") is None
-
-
-@given(st.text(max_size=12) | st.text("'\"`; -\\\n()%", max_size=6))
-def test_a_comparison_with_any_text_means_that_text_or_is_refused(text):
-    try:
-        written = leaders._compared("tags.`energy.gpu`", "!=", text)
-    except leaders.CannotBeWrittenError:
-        return
-    try:
-        (parsed,) = SearchUtils.parse_search_filter(f"{written} and tags.a = 'b'")[:1]
-    except MlflowException:
-        pytest.fail(f"{written} cannot be followed by another condition")
-    assert (parsed["key"], parsed["comparator"], parsed["value"]) == ("energy.gpu", "!=", text)
 
 
 def test_from_a_database_the_leaders_are_all_runs_since_that_takes_no_longer(mixed):
