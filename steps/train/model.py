@@ -95,6 +95,10 @@ def with_scaler(classifier: keras.Model, scaler: Scaler, dataset: Dataset) -> ke
     ``classifier(scaler.transform(raw))`` does. Two layers rather than `keras.layers.Normalization`,
     which takes a variance and lifts small ones to 1e-7: these do what `Scaler.transform` does, for
     any scale, and in float32 whatever the precision of the classifier.
+
+    It shares the classifier's layers but not its optimizer, whose state Keras would save with the
+    model: twice the weights for Adam. (And each time it saves one, Keras 3.15 makes an optimizer of
+    a new name, of which TensorFlow keeps 70 kB for good.)
     """
     layers = keras.layers
     raw = keras.Input(
@@ -112,4 +116,5 @@ def with_scaler(classifier: keras.Model, scaler: Scaler, dataset: Dataset) -> ke
     scale = (1 / scaler.scale).astype(np.float32).tolist()
     rows = layers.Rescaling(1.0, offset=center, dtype="float32", name="center")(rows)
     rows = layers.Rescaling(scale, dtype="float32", name="scale")(rows)
-    return keras.Model(raw, classifier(rows), name="greenest")
+    layers_alone = keras.Model(classifier.inputs, classifier.outputs, name=classifier.name)
+    return keras.Model(raw, layers_alone(rows), name="greenest")

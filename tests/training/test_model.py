@@ -3,6 +3,7 @@
 import dataclasses
 import random
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -207,6 +208,22 @@ def test_the_saved_and_loaded_model_takes_raw_rows_and_tells_what_the_classifier
     told = loaded.predict(raw_rows(dataset), verbose=0)
     np.testing.assert_array_equal(told, trained.predict(scaled, verbose=0))
     assert same_state(loaded.get_layer(CLASSIFIER).get_weights(), trained.get_weights())
+
+
+def test_what_is_kept_of_a_trained_model_is_its_layers_not_the_state_of_its_optimizer(tmp_path):
+    trained = classifier(dataset=TABLE)
+    trained.compile("adam", "sparse_categorical_crossentropy")
+    trained.fit(TABLE.features, TABLE.labels, verbose=0)
+    with_scaler(trained, scaler_of(TABLE), TABLE).save_weights(tmp_path / "kept.weights.h5")
+    with h5py.File(tmp_path / "kept.weights.h5") as file:
+        sizes = [part.size for _, part in walked(file) if isinstance(part, h5py.Dataset)]
+    assert sum(sizes) == trained.count_params()
+
+
+def walked(file: h5py.File) -> list[tuple[str, h5py.Group | h5py.Dataset]]:
+    found: list[tuple[str, h5py.Group | h5py.Dataset]] = []
+    file.visititems(lambda name, part: found.append((name, part)))
+    return found
 
 
 CELLS = st.floats(-1e6, 1e6, width=32) | st.just(np.nan)
