@@ -16,7 +16,7 @@ from pipeline.tracking import letters, points
 from pipeline.tracking.letters import Point
 from pipeline.tracking.outbox import Outbox
 from pipeline.tracking.patience import PatientClient, is_refusal
-from pipeline.tracking.store import RecordedRun, experiment_name, recorded
+from pipeline.tracking.store import RecordedRun, recorded
 from steps.errors import one_line
 
 if TYPE_CHECKING:
@@ -167,7 +167,9 @@ class OpenRun:
 def new_run(experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
     """A run whose journal is there before it is: whenever this process ends, it will be found."""
     client, mark = PatientClient(), uuid4().hex
-    birth = letters.birth(experiment_name(experiment_id), name, tags, _clock.now_ms())
+    # Asked each time: an id means another experiment in another store, and names change.
+    experiment = client.get_experiment(experiment_id).name
+    birth = letters.birth(experiment, name, tags, _clock.now_ms())
     unborn = Journal(mark)
     unborn.begin(mlflow.get_tracking_uri(), experiment_id)
     run: Run = client.create_run(experiment_id, birth["at_ms"], {**tags, BIRTH: mark}, name)

@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import mlflow
@@ -69,12 +68,6 @@ def _refuse_deleted(experiment: Experiment) -> None:
 def tracking_uri() -> str:
     """Of the store that this process talks to."""
     return str(mlflow.get_tracking_uri())
-
-
-@cache
-def experiment_name(experiment_id: str) -> str:
-    """Of an experiment in the store that this process talks to."""
-    return str(MlflowClient().get_experiment(experiment_id).name)
 
 
 def existing_experiment(name: str) -> str:
