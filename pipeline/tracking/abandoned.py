@@ -14,7 +14,7 @@ from pipeline.cache import JOURNALS_LOCK
 from pipeline.journal import Journal, Letter, Owner
 from pipeline.note import note
 from pipeline.tracking import letters
-from pipeline.tracking.open_run import BIRTH
+from pipeline.tracking.open_run import BIRTH, born_as, delete_twins
 from pipeline.tracking.patience import is_refusal, is_unknown
 from pipeline.tracking.search_log import BROKEN_OFF, KEY
 from pipeline.tracking.store import open_experiment, recorded, tracking_uri
@@ -123,7 +123,7 @@ def _store(uri: str) -> Iterator[None]:
 def _given_to_mlflow(journal: Journal, owner: Owner, may_be_born_again: bool) -> str:
     client, run_id, waiting = MlflowClient(), journal.run_id, journal.letters()
     if owner.experiment_id is not None:
-        for run in _born_as(client, owner.experiment_id, run_id):
+        for run in born_as(client, owner.experiment_id, run_id):
             _end(client, run.info.run_id)
         return ""
     run = _run(client, run_id)
@@ -159,18 +159,17 @@ def _run(client: MlflowClient, run_id: str) -> Run | None:
         raise
 
 
-def _born_as(client: MlflowClient, experiment_id: str, mark: str) -> list[Run]:
-    return list(client.search_runs([experiment_id], f"tags.`{BIRTH}` = '{mark}'"))
-
-
 def _born_again(client: MlflowClient, lost: str, letter: Letter) -> Run:
     """The run that an earlier attempt made for the lost one, or a new one."""
     birth = letter.content
     experiment_id = open_experiment(birth["experiment"])
     tags = {**birth["tags"], BIRTH: lost}
-    return next(iter(_born_as(client, experiment_id, lost)), None) or client.create_run(
+    run = next(iter(born_as(client, experiment_id, lost)), None) or client.create_run(
         experiment_id, birth["at_ms"], tags, birth["name"]
     )
+    # Those of an earlier attempt too, which may have broken off before it got here.
+    delete_twins(client, run, lost)
+    return run
 
 
 def _without_end(letter: Letter) -> list[Letter]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 import mlflow
+from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.utils.uri import is_http_uri
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BIRTH = "greenest.birth"
-"""Tag of a run: what its journal was called when it had no id yet."""
+"""Tag of a run: its journal's name before it had an id, or id of the lost run that it is anew."""
 
 
 class _Clock:
@@ -176,12 +177,21 @@ def new_run(experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
     journal = unborn.named(run.info.run_id)
     journal.append(Letter(1, letters.BIRTH, birth))
     journal.delivered(1)
+    delete_twins(client, run, mark)
+    return run
+
+
+def born_as(client: MlflowClient | PatientClient, experiment_id: str, mark: str) -> list[Run]:
+    """The runs of that tag `BIRTH`."""
+    return list(client.search_runs([experiment_id], f"tags.`{BIRTH}` = '{mark}'"))
+
+
+def delete_twins(client: MlflowClient | PatientClient, run: Run, mark: str) -> None:
+    """An answer may have got lost on its way, and MLflow asks again for what it has done then."""
     if is_http_uri(mlflow.get_tracking_uri()):
-        # An answer may have got lost on its way, and MLflow asks again for what it has done then.
-        for twin in client.search_runs([experiment_id], f"tags.`{BIRTH}` = '{mark}'"):
+        for twin in born_as(client, run.info.experiment_id, mark):
             if twin.info.run_id != run.info.run_id:
                 client.delete_run(twin.info.run_id)
-    return run
 
 
 def points_at(step: int, figures: Mapping[str, float | None]) -> list[Point]:

@@ -12,9 +12,11 @@ from faulty_server import MISHAPS, FaultyServer
 from mlflow.entities import ViewType
 from sklearn.datasets import load_iris
 
+from pipeline import tracking
 from pipeline.cache import JOURNALS
 from pipeline.journal import Journal
-from pipeline.tracking import patience
+from pipeline.tracking import RunLog, patience
+from steps.configuration import Configuration
 
 RUN = ("run", "--dataset", "iris", "--hidden", "6", "--max-epochs", "3", "--country", "FRA")
 
@@ -27,6 +29,12 @@ def backend(tracking_servers):
     port = tracking_servers()
     client_of(port).search_experiments()
     return port
+
+
+@pytest.fixture(scope="session")
+def empty_backend(tracking_servers):
+    """Where a run of `backend` is not known."""
+    return tracking_servers()
 
 
 @pytest.fixture
@@ -217,13 +225,12 @@ def test_sync_delivers_wherever_a_run_belongs(
 
 
 def test_a_run_that_the_server_has_lost_is_delivered_as_a_new_one(
-    server, backend, greenest, after_epoch, undisturbed, tracking_servers
+    server, backend, empty_backend, greenest, after_epoch, undisturbed
 ):
     expected = reference(undisturbed, backend, greenest)
-    empty = tracking_servers()
 
     def forget():
-        server.backend_port = empty
+        server.backend_port = empty_backend
 
     after_epoch(2, forget)
     TALLY["faults injected"] += 1
@@ -233,12 +240,14 @@ def test_a_run_that_the_server_has_lost_is_delivered_as_a_new_one(
     code, out, err = greenest("sync")
     assert code == 0
     assert "since MLflow had lost it" in out, out + err
-    (run,) = runs(empty, "lost")
+    (run,) = runs(empty_backend, "lost")
     assert out.endswith(f" as run {run.info.run_id}, since MLflow had lost it\n")
-    assert record(empty, run.info.run_id) == expected
+    assert record(empty_backend, run.info.run_id) == expected
 
 
-def test_a_run_is_born_once_even_if_the_answer_gets_lost(server, backend, greenest, monkeypatch):
+@pytest.fixture
+def mute_births(server, monkeypatch):
+    """Of each run that is made the first answer gets lost, and MLflow asks again."""
     create = mlflow.MlflowClient.create_run
 
     def create_run(self, *words, **more):
@@ -247,10 +256,56 @@ def test_a_run_is_born_once_even_if_the_answer_gets_lost(server, backend, greene
         return create(self, *words, **more)
 
     monkeypatch.setattr(mlflow.MlflowClient, "create_run", create_run)
-    assert greenest(*RUN, "--experiment", "twins")[0] == 0
-    assert [run.info.status for run in runs(backend, "twins")] == ["FINISHED"]
-    (twin,) = runs(backend, "twins", ViewType.DELETED_ONLY)
+
+
+def assert_one_run_and_an_empty_twin(backend, experiment, status):
+    assert [run.info.status for run in runs(backend, experiment)] == [status]
+    (twin,) = runs(backend, experiment, ViewType.DELETED_ONLY)
     assert twin.data.metrics == {}
+
+
+def test_a_run_is_born_once_even_if_the_answer_gets_lost(backend, greenest, mute_births):
+    assert greenest(*RUN, "--experiment", "twins")[0] == 0
+    assert_one_run_and_an_empty_twin(backend, "twins", "FINISHED")
+
+
+@pytest.fixture
+def lose_a_run_of(server, empty_backend):
+    """Leaves a run of that experiment for delivery, to a server that does not know it."""
+
+    def lose(experiment):
+        run_id = RunLog.start(tracking.open_experiment(experiment), Configuration()).run_id
+        Journal(run_id).leave()
+        server.backend_port = empty_backend
+
+    return lose
+
+
+def test_a_lost_run_is_born_again_once_even_if_the_answer_gets_lost(
+    empty_backend, greenest, mute_births, lose_a_run_of
+):
+    lose_a_run_of("twins again")
+    assert greenest("sync")[0] == 0
+    assert_one_run_and_an_empty_twin(empty_backend, "twins again", "KILLED")
+
+
+def test_of_twins_that_a_broken_off_sync_left_the_next_one_keeps_one(
+    server, empty_backend, greenest, mute_births, lose_a_run_of, monkeypatch
+):
+    lose_a_run_of("twins left")
+    create = mlflow.MlflowClient.create_run
+
+    def create_run(self, *words, **more):
+        run = create(self, *words, **more)
+        server.begin("error")
+        return run
+
+    monkeypatch.setattr(mlflow.MlflowClient, "create_run", create_run)
+    assert greenest("sync")[0] == 1
+    assert len(runs(empty_backend, "twins left")) == 2
+    server.recover()
+    assert greenest("sync")[0] == 0
+    assert_one_run_and_an_empty_twin(empty_backend, "twins left", "KILLED")
 
 
 def test_a_server_that_is_away_from_the_start_is_told_in_a_line(server, greenest):
