@@ -1,5 +1,6 @@
 """A configuration as a YAML file: ``greenest.yaml``, from which it can be trained again."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -133,6 +134,8 @@ def typical(
 def written(winner: Winner) -> bytes:
     """The file: where it comes from as a comment, every hyperparameter, the number of epochs.
 
+    A run that somebody else logged may not say how many epochs it had: then the file does not.
+
     Raises:
         InputError: the run was made by another version, whose hyperparameters are not allowed now.
     """
@@ -141,8 +144,7 @@ def written(winner: Winner) -> bytes:
     configuration = parse(parameters)
     values = {name: getattr(configuration, name) for name in FIELDS}
     comment = "\n".join(f"# {_comment(line)}".rstrip() for line in _origin(winner, configuration))
-    epochs = f"# So many epochs it needed; --final trains for as long.\n{_yaml(_epochs(run))}"
-    return f"{SEAL}\n#\n{comment}\n\n{_yaml(values)}\n{epochs}".encode()
+    return f"{SEAL}\n#\n{comment}\n\n{_yaml(values)}\n{_final_epochs(run)}".encode()
 
 
 def save(content: bytes, path: Path) -> None:
@@ -157,8 +159,20 @@ def save(content: bytes, path: Path) -> None:
     path.write_bytes(content)
 
 
-def _epochs(run: "RecordedRun") -> dict[str, Any]:
-    return {FINAL_EPOCHS: int(run.metrics["epochs"])}
+def _final_epochs(run: "RecordedRun") -> str:
+    epochs = _epochs(run)
+    if epochs is None:
+        return (
+            "# How many epochs it needed was not recorded, so that --final cannot train as long.\n"
+        )
+    entry = _yaml({FINAL_EPOCHS: epochs})
+    return f"# So many epochs it needed; --final trains for as long.\n{entry}"
+
+
+def _epochs(run: "RecordedRun") -> int | None:
+    """As recorded; None if that is not a number of epochs."""
+    epochs = run.metrics.get("epochs", math.nan)
+    return int(epochs) if 1 <= epochs < maxsize and epochs.is_integer() else None
 
 
 def _origin(winner: Winner, configuration: Configuration) -> Iterator[str]:
@@ -167,7 +181,9 @@ def _origin(winner: Winner, configuration: Configuration) -> Iterator[str]:
     yield winner.verdict
     yield ""
     yield f"  python -m pipeline run --config {FILE_NAME}           trains it again"
-    yield f"  python -m pipeline run --config {FILE_NAME} --final   on all but test rows, for use"
+    if _epochs(run) is not None:
+        command = f"python -m pipeline run --config {FILE_NAME} --final"
+        yield f"  {command}   on all but test rows, for use"
     yield f"  mlflow run . -P config={FILE_NAME}                    as the first, by MLflow"
     yield ""
     yield "The same data, seed, software and machine give the same weights; GPUs up to rounding."

@@ -55,6 +55,18 @@ def text_of(winner):
     return written(winner).decode()
 
 
+@pytest.mark.parametrize(
+    "recorded", [{}, *({"epochs": each} for each in (0.0, 2.5, -1.0, math.nan, math.inf))]
+)
+def test_of_a_run_that_tells_no_number_of_epochs_the_file_has_none_and_says_so(recorded, tmp_path):
+    run = replace(run_of(Configuration()), metrics={"energy_to_accuracy_j": 1.0, **recorded})
+    text = text_of(winner_of(Configuration(), run=run))
+    assert "was not recorded" in text
+    assert "--final   on all" not in text
+    (tmp_path / "greenest.yaml").write_text(text)
+    assert read(tmp_path / "greenest.yaml").final_epochs is None
+
+
 def texts():
     """What names of files hold: line breaks and control characters are left out.
 
