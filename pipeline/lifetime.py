@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.choice import Ranked
 from pipeline.choice.objectives import LEAST, MOST
 from pipeline.pareto import unbeaten
+from pipeline.tags import PARENT, ROLE
 from steps.quantization_modes import FLOAT32
 
 if TYPE_CHECKING:
@@ -126,8 +127,6 @@ def search_shares(
     Returns:
         0 where nothing was searched, None where a search was not measured or is gone.
     """
-    from pipeline.tracking.search_log import PARENT, ROLE
-
     spent = {run.run_id: run.metrics.get("search_energy_j") for run in runs}
     shares: dict[str, float | None] = {}
     for ranked in ranking:

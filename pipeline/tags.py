@@ -5,3 +5,10 @@ GRAPH_SHARED = "compiled by an earlier run of the process"
 
 MACHINE = "search.machine"
 """Tag of a training of a search: the name of the machine that it ran on."""
+
+ROLE = "search.role"
+TRIAL, CONFIRMATION = "trial", "confirmation"
+"""Tag of a training of a search: of a configuration that is tried, or of a leader once more."""
+
+PARENT = "mlflow.parentRunId"
+"""MLflow's tag of a run within another, such as a training within its search."""

@@ -14,6 +14,7 @@ from pipeline.choice.repeats import (
     Figures,
     Repeat,
     has_reached,
+    not_repeated,
     repeats_of,
     share_reached,
     that_count,
@@ -120,7 +121,8 @@ def choose(
     A configuration that missed the target in more of its repeats than `min_success` allows is left
     out: what it takes to get there is not known, and may be without bound. Where misses are
     allowed they are paid for: the cost is that of reaching the target once
-    (`noise.estimate_per_success`). One with a repeat that was given up (CAPPED) is never ranked.
+    (`noise.estimate_per_success`). One with a repeat that was given up (CAPPED) is never ranked,
+    and neither is one that its search tried once and did not train again, as it did others.
 
     Args:
         runs: comparable ones.
@@ -139,6 +141,10 @@ def choose(
         excluded += left_out
         if repeats:
             candidates[config_id] = repeats
+
+    unrepeated = not_repeated(candidates)
+    excluded += unrepeated.values()
+    candidates = {name: each for name, each in candidates.items() if name not in unrepeated}
 
     own = _estimates(candidates, sought)
     for config_id in candidates.keys() - own.keys():

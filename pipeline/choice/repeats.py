@@ -1,12 +1,13 @@
 """The repeats of one configuration: who counts, and what each took."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.choice.comparable import Excluded
 from pipeline.choice.noise import Estimate, Noise, Scale, estimate_per_success
 from pipeline.choice.objectives import Objective
+from pipeline.tags import CONFIRMATION, PARENT, ROLE, TRIAL
 from pipeline.units import joules
 from steps.outcome import Outcome
 
@@ -126,6 +127,28 @@ def that_count(
         excluded += [Excluded(run, _missed(run, min_success)) for run in to_the_end]
         return (), excluded
     return repeats, excluded
+
+
+def not_repeated(candidates: Mapping[str, Sequence[Repeat]]) -> dict[str, Excluded]:
+    """By configuration, those that a search tried once while it trained others of its again.
+
+    The cheapest of many single runs was lucky: it is no rival to a mean over repeats.
+    """
+    searches = {
+        run.tags[PARENT]
+        for repeats in candidates.values()
+        if len(repeats) > 1
+        for repeat in repeats
+        for run in repeat.runs
+        if run.tags.get(ROLE) == CONFIRMATION and PARENT in run.tags
+    }
+    once = {config_id: each[0].runs for config_id, each in candidates.items() if len(each) == 1}
+    why = "tried once, by a search that trained others again: one run may be lucky"
+    return {
+        config_id: Excluded(run, why)
+        for config_id, (run, *others) in once.items()
+        if not others and run.tags.get(ROLE) == TRIAL and run.tags.get(PARENT) in searches
+    }
 
 
 def _bound(run: "RecordedRun") -> str:

@@ -13,6 +13,7 @@ from pipeline.compare.tables import tables
 from pipeline.compare.words import certainty, target
 from pipeline.report import Grid, GridPoint, Receipt, ReportData, SamplerTrace
 from pipeline.search.bill import bill_of, default_cost_of, what_follows
+from pipeline.tags import PARENT, ROLE
 from steps import configuration as configurations
 from steps.errors import InputError
 from steps.parsing import count
@@ -87,8 +88,6 @@ def _steps_per_epoch(runs: "Sequence[RecordedRun]") -> Iterator[tuple[str, int]]
 
 def _receipt(comparison: Comparison, all_runs: "Sequence[RecordedRun]") -> Receipt | None:
     """Of the search that the winner comes from; None where it comes from none."""
-    from pipeline.tracking.search_log import PARENT, ROLE
-
     if not comparison.choice.ranking:
         return None
     won = comparison.choice.ranking[0].runs
@@ -127,7 +126,6 @@ def _default_cost(search: "RecordedRun", children: "Sequence[RecordedRun]") -> f
 def _grid(all_runs: "Sequence[RecordedRun]") -> Grid | None:
     """The latest grid of fixed-point formats, if there is one."""
     from pipeline.tracking.grid_log import GRID_OF, walks_of
-    from pipeline.tracking.search_log import PARENT
 
     points = [run for run in all_runs if GRID_OF in run.tags and PARENT in run.tags]
     if not points:

@@ -65,7 +65,7 @@ def certainty(comparison: Comparison) -> Iterator[str]:
         known = "Greenest" if is_green else "Best"
         yield f"{'First' if told in (UNREPEATED, ALONE) else known}: {named}"
     if told == ONLY:
-        yield "It is the only configuration that reached the target."
+        yield "It is the only configuration that could be ranked."
     elif told == UNREPEATED:
         yield (
             "Nothing tells of the noise, since no configuration ran with a second seed, so this "

@@ -64,6 +64,11 @@ EXHAUSTIVE = ("grid", "brute_force")
     "--confirm-top", default="", help="Leaders to train again; default: 5, for grids all."
 )
 @click.option(
+    "--prove",
+    default="",
+    help="Further seeds that the first must stand; default: 5, for grids or one repeat none.",
+)
+@click.option(
     "--resume",
     default="no",
     show_default=True,
@@ -99,6 +104,7 @@ def search(
     timeout: str,
     repeats: str,
     confirm_top: str,
+    prove: str,
     resume: str,
     workers: str,
     engine: str,
@@ -127,6 +133,7 @@ def search(
         limits = Limits.parse(DEFAULT_TRIALS, "", "", "")
     typed_top = confirm_top or (plans.ALL if exhaustive else DEFAULT_TOP)
     goal = goal_of(objective)
+    seeds = plans.whole("--repeats", repeats, 1)
     plan = Plan(
         space=loaded,
         fixed=_fixed(loaded, hyperparameters),
@@ -135,8 +142,9 @@ def search(
         slack=plans.slack(slack),
         goal=goal,
         limits=limits,
-        repeats=plans.whole("--repeats", repeats, 1),
+        repeats=seeds,
         confirm_top=None if typed_top == plans.ALL else plans.whole("--confirm-top", typed_top, 0),
+        prove=plans.prove(prove, goal, seeds, exhaustive=exhaustive),
         seed=configurations.parse_one("seed", hyperparameters["seed"]),
     )
     placement = Placement.parse(workers, engine, address, shared_energy)

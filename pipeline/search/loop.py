@@ -5,22 +5,22 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline import terminal
 from pipeline.search.compilations import Compilations
+from pipeline.search.confirming import leaders, next_repeat, rule_for
 from pipeline.search.plan import Plan
-from pipeline.search.pruning import Halving, Pruning, Standing, Unpruned, pruning
+from pipeline.search.pruning import Halving, Pruning, Standing, pruning
 from pipeline.search.spent import Spent, spent_before
 from pipeline.search.trial import Trial
+from pipeline.tags import CONFIRMATION, TRIAL
 from pipeline.tracking.search_log import (
-    CONFIRMATION,
     GIVEN_UP_BY,
     RUNGS,
-    TRIAL,
     Child,
     SearchLog,
     child_of,
@@ -124,27 +124,8 @@ class Search:
         }
 
     def leaders(self) -> list[Trial]:
-        """The trials to train again, the best first; all of them where that was asked for.
-
-        One that missed the target in a repeat was lucky before: it cannot win any more, and makes
-        room for the next. That happens as often as there are leaders, and then no more. Where only
-        training decides, those that differ in what is made of the model after it are one.
-        """
-        top = self.plan.confirm_top
-        if top is None:
-            return self.trials
-        training = {trial.config_id: trial.training_id for trial in self.trials}
-        lucky = {
-            training[child.run.tags["config_id"]]
-            for child in self.children
-            if child.role == CONFIRMATION and child.run.tags.get("outcome") != Outcome.REACHED
-        }
-        cheapest: dict[str, Trial] = {}
-        for trial in sorted(self.trials, key=lambda trial: trial.cost):
-            if trial.training_id not in lucky:
-                cheapest.setdefault(trial.training_id, trial)
-        most = max(0, min(top, 2 * top - len(lucky)))
-        return self.plan.goal.to_confirm(list(cheapest.values()), most)
+        """The trials to train again, the best first: see `confirming.leaders`."""
+        return leaders(self.plan, self.trials, self.children)
 
     def _budget_is_spent(self, spent: Spent) -> str:
         limits = self.plan.limits
@@ -158,25 +139,14 @@ class Search:
         return ""
 
     def _confirm(self) -> None:
-        """Train the leaders with other seeds, unpruned: a single run may have been lucky."""
-        while (following := self._unconfirmed()) and not self._budget_is_spent(self.spent()):
-            configuration, point = following
-            self._one(configuration, CONFIRMATION, point, Unpruned())
-
-    def _unconfirmed(
-        self, under_way: Iterable[Configuration] = ()
-    ) -> tuple[Configuration, "Point"] | None:
-        """The next training of a leader with another seed, if the record lacks one."""
-        done = {
-            (child.run.tags["config_id"], int(child.run.parameters["seed"]))
-            for child in self.children
-        } | {(each.config_id, each.seed) for each in under_way}
-        leaders = self.leaders()
-        for seed in range(self.plan.seed + 1, self.plan.seed + self.plan.repeats):
-            for leader in leaders:
-                if (leader.config_id, seed) not in done:
-                    return self._configuration(leader.point, seed), leader.point
-        return None
+        """Train the leaders again, and the first of them further: see `confirming`."""
+        while not self._budget_is_spent(self.spent()):
+            following = next_repeat(self.plan, self.trials, self.children)
+            if following is None:
+                return
+            leader, seed = following
+            rule = rule_for(self.plan, self.children, leader, seed)
+            self._one(self._configuration(leader.point, seed), CONFIRMATION, leader.point, rule)
 
     def _configuration(self, point: "Point", seed: int) -> Configuration:
         configuration = self.plan.space.configuration(point, self.plan.fixed)

@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from pipeline.metering import Metering
+from pipeline.search.confirming import next_repeat
 from pipeline.search.engines import Ended, Engine
 from pipeline.search.job import Job, UnderWay, envelope_of
 from pipeline.search.loop import Search
@@ -16,10 +17,10 @@ from pipeline.search.plan import Plan
 from pipeline.search.pruning import Cap
 from pipeline.search.spent import Spent, total
 from pipeline.search.trial import Trial, best_cost
-from pipeline.tags import MACHINE
+from pipeline.tags import CONFIRMATION, MACHINE, TRIAL
 from pipeline.terminal import progress_console
 from pipeline.tracking.elsewhere import ENDED, Exchange
-from pipeline.tracking.search_log import CONFIRMATION, TRIAL, Child, SearchLog, child_of
+from pipeline.tracking.search_log import Child, SearchLog, child_of
 from steps.configuration import Configuration
 from steps.errors import InputError
 from steps.outcome import Outcome
@@ -153,11 +154,15 @@ class ParallelSearch(Search):
             )
 
     def _next_repeat(self) -> UnderWay | None:
-        following = self._unconfirmed(each.configuration for each in self._under_way.values())
+        under_way = (
+            (each.configuration.config_id, each.configuration.seed)
+            for each in self._under_way.values()
+        )
+        following = next_repeat(self.plan, self.trials, self.children, under_way)
         if following is None:
             return None
-        configuration, point = following
-        return UnderWay(configuration, CONFIRMATION, point)
+        leader, seed = following
+        return UnderWay(self._configuration(leader.point, seed), CONFIRMATION, leader.point)
 
     def _free_number(self) -> int:
         """The least: after an interruption there are gaps."""

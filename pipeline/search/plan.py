@@ -68,6 +68,7 @@ class Plan:
         limits: when it ends.
         repeats: trainings of each leader, with as many seeds.
         confirm_top: how many leaders are trained again; None for all that was tried.
+        prove: further trainings, with other seeds, that the first of them has to stand.
         seed: of the sampler, and the first of the trainings.
     """
 
@@ -80,6 +81,7 @@ class Plan:
     limits: Limits
     repeats: int
     confirm_top: int | None
+    prove: int
     seed: int
 
     def sampling(self) -> Sampling:
@@ -112,6 +114,7 @@ class Plan:
             "objective": self.goal.name,
             "repeats": str(self.repeats),
             "confirm_top": ALL if self.confirm_top is None else str(self.confirm_top),
+            "prove": str(self.prove),
             "seed": str(self.seed),
             **{f"limit.{name}": value for name, value in limits.items()},
             **{f"fixed.{name}": text for name, text in self.fixed.items()},
@@ -137,6 +140,30 @@ def pruning_name(text: str, goal: Goal, *, exhaustive: bool) -> str:
         problem = f"only a cost that grows tells early what cannot win, and {goal.name} is none"
         raise InputError("--pruning", text, f"{problem}; leave it out")
     return text
+
+
+def prove(text: str, goal: Goal, repeats: int, *, exhaustive: bool) -> int:
+    """As typed or by default.
+
+    Args:
+        text: as typed; empty for the default.
+        goal: of the search.
+        repeats: of each leader.
+        exhaustive: whether the user wants to see all of the space.
+
+    Raises:
+        InputError: it is no whole number from 0, or a front has no first.
+    """
+    if not text:
+        return 0 if exhaustive or repeats == 1 or goal.is_front else DEFAULT_PROVE
+    number = whole("--prove", text, 0)
+    if number and goal.is_front:
+        problem = f"a front such as {goal.name} has no first that could be proven; leave it out"
+        raise InputError("--prove", text, problem)
+    return number
+
+
+DEFAULT_PROVE = 5
 
 
 def slack(text: str) -> float:

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipeline import markdown
-from pipeline.choice import Choice, choose, comparable, probabilities_of_being_best
+from pipeline.choice import Choice, probabilities_of_being_best
 from pipeline.pareto import front_of
 from pipeline.search import front_report, pictures
 from pipeline.search.bill import Bill, bill_of, default_cost_of, saved, what_follows
+from pipeline.search.confirming import choice_of
 from pipeline.search.goal import Goal
 from pipeline.search.loop import Search
 from pipeline.tracking.search_log import IDLE_POWER, SearchLog
@@ -16,7 +17,6 @@ from steps import configuration as configurations
 
 if TYPE_CHECKING:
     from pipeline.choice import Ranked
-    from pipeline.tracking import RecordedRun
 
 LEADERS = 10
 """Rows of the table in the description."""
@@ -32,8 +32,7 @@ def report(search: Search, log: SearchLog) -> str:
     """
     goal, decided = search.plan.goal, _decided(search)
     runs = [child.run for child in search.children]
-    trained, _ = comparable(runs)
-    choice = choose(_confirmed(trained, search.plan.repeats), goal.sought)
+    choice = choice_of(search.plan, search.children)
     spent = search.spent()
     bill = bill_of(runs, spent.energy_j, spent.emissions_kg, spent.time_s)
     figures = {**search.figures(), **_figures(bill)}
@@ -55,18 +54,6 @@ def report(search: Search, log: SearchLog) -> str:
     return "\n".join([*answer, *spent_on, f"Search: run {log.run_id}"])
 
 
-def _confirmed(runs: list["RecordedRun"], repeats: int) -> list["RecordedRun"]:
-    """Of the configurations with as many seeds as were asked for; all where none has.
-
-    A leader's first run was chosen for being cheap: one that was not repeated is not to win by it.
-    """
-    seeds: dict[str, set[str]] = {}
-    for run in runs:
-        seeds.setdefault(run.tags["config_id"], set()).add(run.parameters["seed"])
-    confirmed = [run for run in runs if len(seeds[run.tags["config_id"]]) >= repeats]
-    return confirmed or runs
-
-
 def _answer(search: Search, choice: Choice, decided: Mapping[str, str]) -> list[str]:
     if not choice.ranking:
         tried = len(search.trials)
@@ -81,7 +68,7 @@ def _answer(search: Search, choice: Choice, decided: Mapping[str, str]) -> list[
     if not names_tell_all:
         lines.append(f"The space decided: {decided[best.config_id]}.")
     likely = probabilities_of_being_best(choice, goal.sought)
-    if likely:
+    if likely and len(choice.ranking) > 1:
         lines.append(
             f"It is truly the best of these with probability {likely[best.config_id]:.0%}."
         )

@@ -105,4 +105,5 @@ class SearchView:
         if trials_left:
             leaders = min(ends) if plan.confirm_top is None else min(plan.confirm_top, *ends)
         repeated = len(search.children) - tried
-        return trials_left + max(0, leaders * (plan.repeats - 1) - repeated)
+        again = leaders * (plan.repeats - 1) + (plan.prove if leaders else 0)
+        return trials_left + max(0, again - repeated)

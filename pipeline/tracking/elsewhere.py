@@ -11,8 +11,9 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
+from pipeline.tags import PARENT
 from pipeline.tracking.project_run import PROJECT_TAGS
-from pipeline.tracking.search_log import NUMBER, PARENT
+from pipeline.tracking.search_log import NUMBER
 from pipeline.tracking.store import RecordedRun, recorded
 
 ENDED = ("FINISHED", "FAILED")

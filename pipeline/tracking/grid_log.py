@@ -12,9 +12,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
 from pipeline.journal import Journal
+from pipeline.tags import PARENT
 from pipeline.tracking.open_run import OpenRun, new_run, points_at
 from pipeline.tracking.project_run import PROJECT_TAGS
-from pipeline.tracking.search_log import PARENT
 
 GRID_OF = "grid.run_id"
 """Tag of parent and children: the run whose model they are about.

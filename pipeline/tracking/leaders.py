@@ -3,7 +3,9 @@
 Runs that reached the target are read cheapest first. No configuration takes less than its cheapest
 run, so once the next run costs more than the best configuration so far, no other can win: as
 Fagin, Lotem & Naor stop ("Optimal aggregation algorithms for middleware", 2003). For each
-configuration that is met before, all runs are read, since another seed may have missed the target.
+configuration that is met before, all runs are read, since another seed may have missed the target;
+and where it comes from a search, those of the leaders that this search has trained again, since
+one that it has not is no rival to them.
 
 That holds among runs that compare. Where some differ in what decides it (`ALIKE`), which to leave
 out, and what to say of it, takes all of them.
@@ -14,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from mlflow.exceptions import MlflowException
 from mlflow.utils.search_utils import SearchUtils
 
+from pipeline.tags import CONFIRMATION, PARENT, ROLE, TRIAL
 from pipeline.tracking.pages import found
 from pipeline.tracking.store import RecordedRun
 from steps.errors import InputError
@@ -90,14 +93,26 @@ def _configurations_that_could_win(
         config_id = run.tags.get("config_id")
         if config_id is None or config_id in read:
             continue
-        if len(read) == MOST_CONFIGURATIONS:
+        if len(read) >= MOST_CONFIGURATIONS:
             return None
         if not read and not _are_all_like(run, experiment_id, where):
             return None
-        repeats = _both(_compared("tags.config_id", "=", config_id), where)
-        read[config_id] = list(found(experiment_id, repeats))
+        for each in (config_id, *_trained_again(run, experiment_id, where)):
+            if each not in read:
+                same = _both(_compared("tags.config_id", "=", each), where)
+                read[each] = list(found(experiment_id, same))
         best = best_cost(_newest_first(read.values()))
     return None if best is None else list(read.values())
+
+
+def _trained_again(trial: RecordedRun, experiment_id: str, where: str) -> set[str]:
+    """Configurations that the search of a trial has trained again; none where it is no trial."""
+    if trial.tags.get(ROLE) != TRIAL or PARENT not in trial.tags:
+        return set()
+    of_search = _compared(f"tags.`{PARENT}`", "=", trial.tags[PARENT])
+    again = f"{of_search} and {_compared(f'tags.`{ROLE}`', '=', CONFIRMATION)}"
+    runs = found(experiment_id, _both(again, where))
+    return {run.tags["config_id"] for run in runs if "config_id" in run.tags}
 
 
 def _newest_first(configurations: Iterable[Sequence[RecordedRun]]) -> list[RecordedRun]:

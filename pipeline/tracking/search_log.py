@@ -12,7 +12,7 @@ from mlflow.entities import Param, Run, RunTag, ViewType
 from mlflow.tracking.context.registry import resolve_tags
 
 from pipeline.cache import JOURNALS
-from pipeline.tags import MACHINE
+from pipeline.tags import MACHINE, PARENT, ROLE
 from pipeline.tracking.open_run import OpenRun, new_run
 from pipeline.tracking.project_run import PROJECT_TAGS
 from pipeline.tracking.run_log import RunLog
@@ -24,7 +24,7 @@ from steps.outcome import Outcome
 if TYPE_CHECKING:
     from pipeline.search.parameters import Point
 
-KEY, NUMBER, POINT, ROLE = "search.key", "search.number", "search.point", "search.role"
+KEY, NUMBER, POINT = "search.key", "search.number", "search.point"
 GIVEN_UP_BY = "search.given_up_by"
 """The rule of the pruning that ended a training."""
 BROKEN_OFF = "search.broken_off"
@@ -33,11 +33,6 @@ RUNGS = "search.rungs"
 """The rungs of halving that a training came to, and its validation accuracy there."""
 IDLE_POWER = "idle_power_w"
 """Metric of the parent: what the machine takes that does nothing."""
-
-PARENT = "mlflow.parentRunId"
-
-TRIAL, CONFIRMATION = "trial", "confirmation"
-"""Roles of a child: a configuration that is tried, or a leader that is trained again."""
 
 
 @dataclass(frozen=True)

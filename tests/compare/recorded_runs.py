@@ -53,6 +53,12 @@ def run_of(
     )
 
 
+def of_search(run: RecordedRun, role: str = "trial", search: str = "p") -> RecordedRun:
+    """The same as a training of a search."""
+    tags = {**run.tags, "mlflow.parentRunId": search, "search.role": role}
+    return replace(run, tags=tags)
+
+
 def repeats(lr: float, *energies_j: float | None) -> list[RecordedRun]:
     return [run_of(lr, seed, energy_j) for seed, energy_j in enumerate(energies_j)]
 

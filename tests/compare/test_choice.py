@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from recorded_runs import ENERGY, choice_of, order, reasons, repeats, run_of
+from recorded_runs import ENERGY, choice_of, of_search, order, reasons, repeats, run_of
 from scipy import stats
 
 from pipeline.choice import Choice, Noise, by_reason, names_apart, weighted
@@ -192,6 +192,22 @@ def test_what_the_noise_does_not_tell_apart_is_tied_and_what_it_does_is_not():
     choice = choice_of(runs)
     assert order(choice) == [0.1, 0.2, 0.3]
     assert [ranked.parameters["lr"] for ranked in choice.tied_with] == ["0.2"]
+
+
+def test_what_a_search_tried_once_is_no_rival_to_what_it_trained_again():
+    lucky = of_search(run_of(0.1, 0, 5))
+    leader = [of_search(run_of(0.2, 0, 6)), of_search(run_of(0.2, 1, 9), "confirmation")]
+    choice = choice_of([lucky, *leader])
+    assert order(choice) == [0.2]
+    assert reasons(choice)[lucky.run_id].startswith("tried once, by a search that trained others")
+
+    assert order(choice_of([lucky, leader[0]])) == [0.1, 0.2]  # none was trained again
+    missed = of_search(run_of(0.2, 1, outcome="DIVERGED"), "confirmation")
+    assert order(choice_of([lucky, leader[0], missed])) == [0.1]
+    assert order(choice_of([of_search(lucky, search="q"), *leader])) == [0.1, 0.2]
+    assert order(choice_of([run_of(0.1, 0, 5), *leader])) == [0.1, 0.2]  # the user's own
+    again = replace(run_of(0.1, 1, 8), run_id="again")
+    assert order(choice_of([lucky, again, *leader])) == [0.1, 0.2]
 
 
 def test_repeats_without_noise_leave_nothing_tied_but_equals():

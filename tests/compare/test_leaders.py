@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 from mlflow.utils.search_utils import SearchUtils
-from recorded_runs import ENERGY, run_of
+from recorded_runs import ENERGY, of_search, run_of
 from stored_runs import LEARNING_RATES, best_cost, id_of, placed, winner
 
 from pipeline import tracking
@@ -27,6 +27,9 @@ def a_run(draw: st.DrawFn) -> RecordedRun:
         digest=draw(st.sampled_from(["d1"] * 40 + ["d2"])),
         hardware=draw(st.sampled_from(["one machine"] * 40 + ["another's"])),
     )
+    role = draw(st.sampled_from(["", "trial", "trial", "confirmation"]))
+    if role:
+        run = of_search(run, role, draw(st.sampled_from("pppq")))
     status = draw(st.sampled_from(["FINISHED"] * 15 + ["FAILED", "RUNNING"]))
     lost = draw(st.sampled_from([None] * 40 + ["hardware", "config_id", "outcome"]))
     return replace(
@@ -65,6 +68,21 @@ def test_the_winner_is_found_though_cheaper_runs_belong_to_others_and_few_are_re
     assert len(few) == 8
     assert winner(few) == winner(tracking.runs_of(name))
     assert winner(few)[1] == 5.0
+
+
+def test_a_trial_that_was_lucky_once_is_read_with_the_leaders_that_its_search_trained_again(
+    experiment,
+):
+    runs = [
+        of_search(run_of(0.1, 0, 1.0)),
+        *(of_search(run_of(0.2, seed, 5.0), "confirmation") for seed in range(3)),
+        *(of_search(run_of(0.3, seed, 50.0), "trial", "q") for seed in range(3)),
+    ]
+    name = experiment(*placed(runs))
+    few = leaders.read_leaders(id_of(name), ENERGY, best_cost, "")
+    assert sorted({run.parameters["lr"] for run in few}) == ["0.1", "0.2"]
+    assert winner(few) == winner(tracking.runs_of(name))
+    assert winner(few)[3]["lr"] == "0.2"
 
 
 def test_of_two_that_take_the_same_the_one_is_named_that_all_runs_name(experiment):

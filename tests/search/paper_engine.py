@@ -35,7 +35,8 @@ class PaperEngine:
         workers: at a time.
         losses: numbers of trainings whose worker is lost, as often as they are named.
         machine: that the trainings are said to run on; empty to say nothing.
-        lucky: learning rates that reach the target in the first trial and in no repeat.
+        lucky: learning rates that reach the target in the first trial and in no repeat, or, with a
+            seed beside them, not with that one.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class PaperEngine:
         workers: int = 2,
         losses: tuple[int, ...] = (),
         machine: str = "",
-        lucky: tuple[str, ...] = (),
+        lucky: tuple[str | tuple[str, str], ...] = (),
     ) -> None:
         self.workers = workers
         self.begun: list[Job] = []
@@ -82,7 +83,8 @@ class PaperEngine:
     def train(self, job: Job) -> None:
         with self.open_run(job) as log:
             client, spent = mlflow.MlflowClient(), cost_j(job)
-            missed = job.role == "confirmation" and job.parameters["lr"] in self._lucky
+            lr, seed = job.parameters["lr"], job.parameters["seed"]
+            missed = job.role == "confirmation" and bool({lr, (lr, seed)} & {*self._lucky})
             for name in ("energy_spent_j", *(["energy_to_accuracy_j"] if not missed else [])):
                 client.log_metric(log.run_id, name, spent)
             for epoch, accuracy in enumerate((0.5, 0.8, 0.99), start=1):
@@ -107,6 +109,7 @@ class Bench:
             "limits": Limits(None, None, None, None),
             "repeats": 1,
             "confirm_top": 0,
+            "prove": 0,
             "seed": 0,
         }
         self.plan = Plan(**{**given, **choices})

@@ -25,6 +25,11 @@ from steps.train import EpochRecorder, runner
         (("--timeout", "soon"), "--timeout soon: must be a number above 0"),
         (("--repeats", "0"), "--repeats 0: must be a whole number from 1"),
         (("--confirm-top", "-3"), "--confirm-top -3: must be a whole number from 0"),
+        (("--prove", "-1"), "--prove -1: must be a whole number from 0"),
+        (
+            ("--objective", "energy,val_accuracy", "--prove", "2"),
+            "--prove 2: a front such as energy,val_accuracy has no first",
+        ),
         (("--resume", "maybe"), "--resume maybe: choose yes or no"),
         (("--lr", "0.1"), "--lr 0.1: is decided by --space"),
         (("--resume",), "--resume yes: there is no such search"),
@@ -56,7 +61,8 @@ def test_a_bad_option_is_one_line_and_leaves_no_run(search, store, words, told):
 
 
 def test_a_search_leaves_a_parent_with_the_answer_and_a_run_for_each_training(search, store):
-    code, out, err = search("--trials", "4", "--repeats", "2", "--confirm-top", "2")
+    words = ("--trials", "4", "--repeats", "2", "--confirm-top", "2", "--prove", "0")
+    code, out, err = search(*words)
     assert code == 0, err
     (parent,), children = recorded(store)
     assert {run.info.status for run in (parent, *children)} == {"FINISHED"}
@@ -247,7 +253,7 @@ def test_leaders_that_train_alike_are_one_and_leave_room_for_others(search, stor
         "  quantization: [none, int8, dynamic]\n"
     )
     words = ("--space", str(space), "--sampler", "random", "--trials", "6", "--pruning", "none")
-    code, _, err = search(*words, "--repeats", "2", "--confirm-top", "2")
+    code, _, err = search(*words, "--repeats", "2", "--confirm-top", "2", "--prove", "0")
     assert code == 0, err
     _, children = recorded(store)
     assert len(trials(children)) == 6

@@ -8,9 +8,9 @@ import pytest
 from paper_engine import Bench
 
 from pipeline.search.spent import Spent, spent_before
-from pipeline.tags import MACHINE
+from pipeline.tags import MACHINE, TRIAL
 from pipeline.tracking import RecordedRun
-from pipeline.tracking.search_log import TRIAL, BrokenOff, SearchLog
+from pipeline.tracking.search_log import BrokenOff, SearchLog
 from steps import configuration as configurations
 
 

@@ -1,0 +1,194 @@
+"""What is trained again once the trials are over, and who may be named first."""
+
+import math
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from paper_engine import SPACE, Bench, PaperEngine
+from searches import recorded, seeds_by_configuration
+
+from pipeline.search.confirming import choice_of, next_repeat, rule_for
+from pipeline.search.goal import goal
+from pipeline.search.plan import Limits, Plan
+from pipeline.search.pruning import Cap, Standing, Unpruned
+from pipeline.search.space import Space
+from pipeline.search.trial import Trial
+from pipeline.tags import CONFIRMATION, TRIAL
+from pipeline.tracking import RecordedRun
+from pipeline.tracking.search_log import Child
+from steps.outcome import Outcome
+
+REPEATS, PROVE = 2, 3
+
+
+@pytest.fixture
+def bench(store, tmp_path):
+    return lambda **choices: Bench(tmp_path, **choices)
+
+
+def again(engine: PaperEngine) -> list[tuple[str, str]]:
+    return [
+        (job.parameters["lr"], job.parameters["seed"])
+        for job in engine.begun
+        if job.role == CONFIRMATION
+    ]
+
+
+def test_the_first_of_the_leaders_proves_itself_with_further_seeds(bench):
+    engine = PaperEngine(workers=1)
+    bench(repeats=REPEATS, confirm_top=2, prove=PROVE).run(engine)
+    repeats, proofs = [("0.006", "1"), ("0.005", "1")], ["2", "3", "4"]
+    assert again(engine) == [*repeats, *(("0.006", seed) for seed in proofs)]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_first_that_misses_in_its_proof_is_not_named_and_the_next_has_to_prove_itself(
+    bench, workers
+):
+    engine = PaperEngine(workers=workers, lucky=(("0.006", "3"),))
+    on = bench(repeats=REPEATS, confirm_top=2, prove=PROVE)
+    on.run(engine)
+    seeds = {lr: [seed for each, seed in again(engine) if each == lr] for lr, _ in again(engine)}
+    assert sorted(seeds["0.005"]) == ["1", "2", "3", "4"]
+    assert seeds["0.004"] == ["1"]  # there was room for it
+    assert choice_of(on.plan, on.last.children).ranking[0].parameters["lr"] == "0.005"
+    if workers == 1:
+        # No energy is spent on a proof that has failed, and what failed another comes first.
+        assert seeds["0.006"] == ["1", "2", "3"]
+        assert seeds["0.005"] == ["1", "3", "2", "4"]
+
+
+def test_a_proof_is_taken_up_where_it_was_left(bench):
+    on, engine = bench(repeats=REPEATS, confirm_top=1, prove=PROVE), PaperEngine(workers=1)
+    trained = engine.train
+
+    def interrupted(job):
+        if len(engine.begun) == 9:
+            raise KeyboardInterrupt
+        trained(job)
+
+    engine.train = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        on.run(engine)
+    on.run(fresh := PaperEngine(workers=1))
+    assert again(fresh) == [("0.006", "3"), ("0.006", "4")]
+
+
+def test_without_repeats_nothing_is_proven(bench):
+    engine = PaperEngine(workers=1)
+    bench(repeats=3, confirm_top=0, prove=PROVE).run(engine)
+    assert again(engine) == []
+
+
+def planned(tmp_path, **choices) -> Plan:
+    path = tmp_path / "space.yaml"
+    path.write_text(SPACE)
+    given = {
+        "space": Space.load(path),
+        "fixed": {},
+        "sampler": "grid",
+        "pruning": "cap",
+        "slack": 1.2,
+        "goal": goal("energy"),
+        "limits": Limits(None, None, None, None),
+        "repeats": REPEATS,
+        "confirm_top": 2,
+        "prove": PROVE,
+        "seed": 0,
+    }
+    return Plan(**{**given, **choices})
+
+
+def trained(plan: Plan, lr: float, seed: int, spent_j: float) -> Child:
+    configuration = plan.space.configuration({"lr": lr}, plan.fixed)
+    parameters = configuration.parameters() | {"seed": str(seed)}
+    metrics = {"energy_spent_j": spent_j, "energy_to_accuracy_j": spent_j, "epochs": 3.0}
+    tags = {"config_id": configuration.config_id, "outcome": str(Outcome.REACHED)}
+    run = RecordedRun(f"{lr} {seed}", "name", "FINISHED", 0, parameters, metrics, tags)
+    return Child(run, 0, CONFIRMATION if seed else TRIAL, {"lr": lr})
+
+
+def trial(child: Child) -> Trial:
+    config_id = child.run.tags["config_id"]
+    spent_j = child.run.metrics["energy_spent_j"]
+    return Trial(0, child.point, config_id, "REACHED", spent_j, 1.0, (spent_j,), config_id)
+
+
+JOULES = st.floats(1.0, 1000.0)
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    return planned(tmp_path_factory.mktemp("space"))
+
+
+@given(
+    of_first=st.lists(JOULES, min_size=REPEATS, max_size=REPEATS + PROVE - 1),
+    of_second=st.lists(JOULES, min_size=REPEATS, max_size=REPEATS),
+)
+def test_a_proof_is_given_up_once_the_first_could_not_be_first_after_it_and_not_before(
+    plan, of_first, of_second
+):
+    assume(math.fsum(of_first) / len(of_first) < math.fsum(of_second) / len(of_second))
+    children = [
+        trained(plan, lr, seed, spent_j)
+        for lr, costs in ((0.006, of_first), (0.005, of_second))
+        for seed, spent_j in enumerate(costs)
+    ]
+    first = trial(children[0])
+    rule = rule_for(plan, children, first, seed=len(of_first))
+    assert isinstance(rule, Cap)
+
+    def is_first_with(spent_j: float) -> bool:
+        rest = [min(of_first)] * (REPEATS + PROVE - len(of_first) - 1)
+        further = [
+            trained(plan, 0.006, seed, joules)
+            for seed, joules in enumerate([spent_j, *rest], start=len(of_first))
+        ]
+        ranking = choice_of(plan, [*children, *further]).ranking
+        return ranking[0].config_id == first.config_id
+
+    assert is_first_with(rule.limit * (1 - 1e-9) - 1e-9)
+    assert not is_first_with(rule.limit * (1 + 1e-9) + 1e-9)
+    assert rule.gives_up(Standing(rule.limit + 1, 0.0, 1, 0.5, 3)) == "cap"
+    assert rule.limit >= math.fsum(of_first) / len(of_first) - 1e-9
+
+
+def test_a_repeat_is_never_given_up_and_neither_is_a_proof_without_a_rival(plan):
+    children = [trained(plan, 0.006, seed, 5.0) for seed in range(REPEATS)]
+    first = trial(children[0])
+    assert next_repeat(plan, [first], children) == (first, REPEATS)
+    assert isinstance(rule_for(plan, children, first, seed=REPEATS), Unpruned)
+    children += [trained(plan, 0.005, seed, 9.0) for seed in range(REPEATS)]
+    assert isinstance(rule_for(plan, children, first, seed=REPEATS), Cap)
+    assert isinstance(rule_for(plan, children, first, seed=REPEATS - 1), Unpruned)
+
+
+def test_another_that_has_become_the_first_has_to_prove_itself_too(plan):
+    children = [trained(plan, 0.006, seed, 5.0) for seed in range(REPEATS)]
+    children += [trained(plan, 0.005, seed, 6.0) for seed in range(REPEATS)]
+    trials = [trial(children[0]), trial(children[REPEATS])]
+    children += [trained(plan, 0.006, REPEATS, 11.0)]
+    assert next_repeat(plan, trials, children) == (trials[1], REPEATS)
+
+
+@pytest.mark.parametrize(
+    ("words", "seeds"),
+    [
+        (("--repeats", "2"), [*"0123456"]),
+        (("--repeats", "2", "--prove", "1"), [*"012"]),
+        (("--repeats", "2", "--prove", "0"), [*"01"]),
+        (("--repeats", "1"), ["0"]),
+        (("--repeats", "2", "--sampler", "grid"), [*"01"]),
+    ],
+)
+def test_five_further_seeds_prove_the_first_where_nothing_else_is_said(search, store, words, seeds):
+    code, out, err = search("--trials", "3", "--confirm-top", "1", *words)
+    assert code == 0, err
+    (parent,), children = recorded(store)
+    most = max(seeds_by_configuration(children).items(), key=lambda each: len(each[1]))
+    assert sorted(most[1]) == seeds
+    if len(seeds) > 2:
+        assert most[0] == parent.data.tags["search.greenest"]
+        assert f"over {len(seeds)} seeds" in out
