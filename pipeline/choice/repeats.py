@@ -143,7 +143,7 @@ def not_repeated(candidates: Mapping[str, Sequence[Repeat]]) -> dict[str, Exclud
         if run.tags.get(ROLE) == CONFIRMATION and PARENT in run.tags
     }
     once = {config_id: each[0].runs for config_id, each in candidates.items() if len(each) == 1}
-    why = "tried once, by a search that trained others again: one run may be lucky"
+    why = "tried once by a search that trained others again (one run may be lucky)"
     return {
         config_id: Excluded(run, why)
         for config_id, (run, *others) in once.items()

@@ -8,7 +8,7 @@ seeds before it is named. If it misses, or another is first by then, that one ha
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.choice import Choice, choose, comparable
@@ -56,13 +56,13 @@ def choice_of(plan: Plan, children: Sequence[Child]) -> Choice:
     return choose(confirmed or trained, plan.goal.sought)
 
 
-def next_repeat(
+def missing_repeats(
     plan: Plan,
     trials: Sequence["Trial"],
     children: Sequence[Child],
     under_way: Iterable[tuple[str, int]] = (),
-) -> tuple["Trial", int] | None:
-    """The next to train again, and with which seed; None if the record lacks nothing.
+) -> Iterator[tuple["Trial", int]]:
+    """Whom to train again and with which seed, in this order, if none of them misses.
 
     Args:
         plan: of the search.
@@ -74,29 +74,17 @@ def next_repeat(
     for seed in range(plan.seed + 1, plan.seed + plan.repeats):
         for leader in leaders(plan, trials, children):
             if (leader.config_id, seed) not in done:
-                return leader, seed
-    return _next_proof(plan, trials, children, done)
-
-
-def _next_proof(
-    plan: Plan,
-    trials: Sequence["Trial"],
-    children: Sequence[Child],
-    done: set[tuple[str, int]],
-) -> tuple["Trial", int] | None:
-    if not plan.prove:
-        return None
-    ranking = choice_of(plan, children).ranking
+                yield leader, seed
+    ranking = choice_of(plan, children).ranking if plan.prove else ()
     if not ranking or ranking[0].repeats < plan.repeats:
-        return None
+        return
     first = next(trial for trial in trials if trial.config_id == ranking[0].config_id)
     # A seed draws the parts of the data, too: where others missed, this one may as well.
     misses = Counter(seed for _, seed in map(_training, _missed(children)))
     seeds = range(plan.seed + plan.repeats, plan.seed + plan.repeats + plan.prove)
     for seed in sorted(seeds, key=lambda seed: -misses[seed]):
         if (first.config_id, seed) not in done:
-            return first, seed
-    return None
+            yield first, seed
 
 
 def rule_for(plan: Plan, children: Sequence[Child], trial: "Trial", seed: int) -> Pruning:

@@ -5,14 +5,14 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline import terminal
 from pipeline.search.compilations import Compilations
-from pipeline.search.confirming import leaders, next_repeat, rule_for
+from pipeline.search.confirming import missing_repeats, rule_for
 from pipeline.search.plan import Plan
 from pipeline.search.pruning import Halving, Pruning, Standing, pruning
 from pipeline.search.spent import Spent, spent_before
@@ -123,9 +123,9 @@ class Search:
             **self.plan.goal.so_far(self.trials),
         }
 
-    def leaders(self) -> list[Trial]:
-        """The trials to train again, the best first: see `confirming.leaders`."""
-        return leaders(self.plan, self.trials, self.children)
+    def missing_repeats(self) -> Iterator[tuple[Trial, int]]:
+        """Whom to train again, and with which seeds: see `confirming.missing_repeats`."""
+        return missing_repeats(self.plan, self.trials, self.children)
 
     def _budget_is_spent(self, spent: Spent) -> str:
         limits = self.plan.limits
@@ -141,7 +141,7 @@ class Search:
     def _confirm(self) -> None:
         """Train the leaders again, and the first of them further: see `confirming`."""
         while not self._budget_is_spent(self.spent()):
-            following = next_repeat(self.plan, self.trials, self.children)
+            following = next(self.missing_repeats(), None)
             if following is None:
                 return
             leader, seed = following

@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from pipeline.metering import Metering
-from pipeline.search.confirming import next_repeat
+from pipeline.search.confirming import missing_repeats
 from pipeline.search.engines import Ended, Engine
 from pipeline.search.job import Job, UnderWay, envelope_of
 from pipeline.search.loop import Search
@@ -158,7 +158,8 @@ class ParallelSearch(Search):
             (each.configuration.config_id, each.configuration.seed)
             for each in self._under_way.values()
         )
-        following = next_repeat(self.plan, self.trials, self.children, under_way)
+        missing = missing_repeats(self.plan, self.trials, self.children, under_way)
+        following = next(missing, None)
         if following is None:
             return None
         leader, seed = following

@@ -101,9 +101,10 @@ class SearchView:
         if not ends:
             return None
         trials_left = max(0, min(ends) - tried)
-        leaders = len(search.leaders())
-        if trials_left:
-            leaders = min(ends) if plan.confirm_top is None else min(plan.confirm_top, *ends)
-        repeated = len(search.children) - tried
-        again = leaders * (plan.repeats - 1) + (plan.prove if leaders else 0)
-        return trials_left + max(0, again - repeated)
+        if not trials_left:
+            missing = list(search.missing_repeats())
+            # The first is proven once it is known, after the repeats of all.
+            is_unknown = bool(missing) and missing[-1][1] < plan.seed + plan.repeats
+            return len(missing) + is_unknown * plan.prove
+        leaders = min(ends) if plan.confirm_top is None else min(plan.confirm_top, *ends)
+        return trials_left + leaders * (plan.repeats - 1) + (plan.prove if leaders else 0)

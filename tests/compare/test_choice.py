@@ -199,7 +199,7 @@ def test_what_a_search_tried_once_is_no_rival_to_what_it_trained_again():
     leader = [of_search(run_of(0.2, 0, 6)), of_search(run_of(0.2, 1, 9), "confirmation")]
     choice = choice_of([lucky, *leader])
     assert order(choice) == [0.2]
-    assert reasons(choice)[lucky.run_id].startswith("tried once, by a search that trained others")
+    assert reasons(choice)[lucky.run_id].startswith("tried once by a search that trained others")
 
     assert order(choice_of([lucky, leader[0]])) == [0.1, 0.2]  # none was trained again
     missed = of_search(run_of(0.2, 1, outcome="DIVERGED"), "confirmation")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from paper_engine import SPACE, Bench, PaperEngine
 from searches import recorded, seeds_by_configuration
 
-from pipeline.search.confirming import choice_of, next_repeat, rule_for
+from pipeline.search.confirming import choice_of, missing_repeats, rule_for
 from pipeline.search.goal import goal
 from pipeline.search.plan import Limits, Plan
 from pipeline.search.pruning import Cap, Standing, Unpruned
@@ -158,7 +158,8 @@ def test_a_proof_is_given_up_once_the_first_could_not_be_first_after_it_and_not_
 def test_a_repeat_is_never_given_up_and_neither_is_a_proof_without_a_rival(plan):
     children = [trained(plan, 0.006, seed, 5.0) for seed in range(REPEATS)]
     first = trial(children[0])
-    assert next_repeat(plan, [first], children) == (first, REPEATS)
+    proofs = [(first, seed) for seed in range(REPEATS, REPEATS + PROVE)]
+    assert list(missing_repeats(plan, [first], children)) == proofs
     assert isinstance(rule_for(plan, children, first, seed=REPEATS), Unpruned)
     children += [trained(plan, 0.005, seed, 9.0) for seed in range(REPEATS)]
     assert isinstance(rule_for(plan, children, first, seed=REPEATS), Cap)
@@ -170,7 +171,7 @@ def test_another_that_has_become_the_first_has_to_prove_itself_too(plan):
     children += [trained(plan, 0.005, seed, 6.0) for seed in range(REPEATS)]
     trials = [trial(children[0]), trial(children[REPEATS])]
     children += [trained(plan, 0.006, REPEATS, 11.0)]
-    assert next_repeat(plan, trials, children) == (trials[1], REPEATS)
+    assert next(missing_repeats(plan, trials, children)) == (trials[1], REPEATS)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,14 @@ def test_without_a_terminal_each_training_is_a_line_that_says_where_the_search_s
     assert lines[-1].endswith("left: about 0 s")
 
 
+def test_the_time_left_holds_the_proof_of_the_first(search):
+    _, _, err = search("--trials", "3", "--repeats", "2", "--confirm-top", "2", "--prove", "2")
+    lines = [line for line in err.splitlines() if line.startswith("#")]
+    left = [float(line.rsplit("left: about ", 1)[1].split()[0]) for line in lines]
+    assert len(lines) == 7
+    assert all(seconds > 0 for seconds in left[:-1]) and left[-1] == 0
+
+
 def test_in_a_terminal_the_same_is_shown_in_place(search, terminal):
     code, out, err = search(*WORDS)
     assert code == 0
