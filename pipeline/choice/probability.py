@@ -11,7 +11,7 @@ DRAWS = 20_000
 
 
 def probabilities_of_being_best(choice: Choice, objective: str | Objective) -> dict[str, float]:
-    """For each ranked configuration, the probability that its true mean cost is the least.
+    """For each rival of a ranking, the probability that its true mean cost is the least.
 
     By drawing means and the noise that they share from their posterior under the model of
     `noise` with flat priors; those of a configuration with misses from a Student's t of its own.
@@ -22,7 +22,7 @@ def probabilities_of_being_best(choice: Choice, objective: str | Objective) -> d
     sought = TABLE[objective] if isinstance(objective, str) else objective
     repeats = {
         ranked.config_id: known
-        for ranked in choice.ranking
+        for ranked in choice.rivals
         if (known := Figures.of(repeats_of(ranked.runs), sought)) is not None
     }
     sure = (each.values for each in repeats.values() if each.all_reached)

@@ -14,10 +14,10 @@ from pipeline.choice.repeats import (
     Figures,
     Repeat,
     has_reached,
-    not_repeated,
     repeats_of,
     share_reached,
     that_count,
+    tried_once,
 )
 from pipeline.choice.verdict import verdict_on
 
@@ -91,12 +91,20 @@ class Choice:
         repeats_to_decide: with how many more seeds for each of the tied (the first among them)
             the first would be told from them with a chance of 80 %, if the differences are what
             they seem; None where nothing is tied, or a thousand would not do.
+        behind: how many at the end of the ranking are no rivals to those before them: a search
+            tried them once while it trained others again, and one run may be lucky.
     """
 
     ranking: tuple[Ranked, ...]
     tied_with: tuple[Ranked, ...] | None
     excluded: tuple[Excluded, ...]
     repeats_to_decide: int | None = None
+    behind: int = 0
+
+    @property
+    def rivals(self) -> tuple[Ranked, ...]:
+        """Those of the ranking that may be the first."""
+        return self.ranking[: len(self.ranking) - self.behind]
 
 
 def without_noise(choice: Choice) -> Choice:
@@ -121,8 +129,8 @@ def choose(
     A configuration that missed the target in more of its repeats than `min_success` allows is left
     out: what it takes to get there is not known, and may be without bound. Where misses are
     allowed they are paid for: the cost is that of reaching the target once
-    (`noise.estimate_per_success`). One with a repeat that was given up (CAPPED) is never ranked,
-    and neither is one that its search tried once and did not train again, as it did others.
+    (`noise.estimate_per_success`). One with a repeat that was given up (CAPPED) is never ranked.
+    What a search tried once while it trained others again comes behind those (`Choice.behind`).
 
     Args:
         runs: comparable ones.
@@ -142,18 +150,16 @@ def choose(
         if repeats:
             candidates[config_id] = repeats
 
-    unrepeated = not_repeated(candidates)
-    excluded += unrepeated.values()
-    candidates = {name: each for name, each in candidates.items() if name not in unrepeated}
-
     own = _estimates(candidates, sought)
     for config_id in candidates.keys() - own.keys():
         why = f"no {sought.name} was recorded, or not in all its repeats"
         excluded += [Excluded(run, why) for run in _runs(candidates.pop(config_id))]
-    order = sorted(
-        own, key=lambda config_id: own[config_id].mean, reverse=sought.weights is not None
-    )
-    verdict = verdict_on([own[config_id] for config_id in order])
+    once = tried_once({config_id: candidates[config_id] for config_id in own})
+    # A property of the trained model is no matter of luck.
+    behind = once if sought.spent is not None else set()
+    sign = -1 if sought.weights is not None else 1
+    order = sorted(own, key=lambda name: (name in behind, sign * own[name].mean))
+    verdict = verdict_on([own[config_id] for config_id in order if config_id not in behind])
 
     intervals = _intervals_of_others(candidates, sought)
     for config_id, estimate in own.items():
@@ -163,7 +169,7 @@ def choose(
         _ranked(config_id, candidates[config_id], intervals[config_id]) for config_id in order
     )
     tied = None if verdict.tied is None else tuple(ranking[place] for place in verdict.tied)
-    return Choice(ranking, tied, tuple(excluded), verdict.repeats_to_decide)
+    return Choice(ranking, tied, tuple(excluded), verdict.repeats_to_decide, len(behind))
 
 
 def _estimates(

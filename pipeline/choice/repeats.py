@@ -129,8 +129,8 @@ def that_count(
     return repeats, excluded
 
 
-def not_repeated(candidates: Mapping[str, Sequence[Repeat]]) -> dict[str, Excluded]:
-    """By configuration, those that a search tried once while it trained others of its again.
+def tried_once(candidates: Mapping[str, Sequence[Repeat]]) -> set[str]:
+    """The configurations that a search tried with one seed while it trained others again.
 
     The cheapest of many single runs was lucky: it is no rival to a mean over repeats.
     """
@@ -142,12 +142,14 @@ def not_repeated(candidates: Mapping[str, Sequence[Repeat]]) -> dict[str, Exclud
         for run in repeat.runs
         if run.tags.get(ROLE) == CONFIRMATION and PARENT in run.tags
     }
-    once = {config_id: each[0].runs for config_id, each in candidates.items() if len(each) == 1}
-    why = "tried once by a search that trained others again (one run may be lucky)"
     return {
-        config_id: Excluded(run, why)
-        for config_id, (run, *others) in once.items()
-        if not others and run.tags.get(ROLE) == TRIAL and run.tags.get(PARENT) in searches
+        config_id
+        for config_id, repeats in candidates.items()
+        if len(repeats) == 1
+        and all(
+            run.tags.get(ROLE) == TRIAL and run.tags.get(PARENT) in searches
+            for run in repeats[0].runs
+        )
     }
 
 

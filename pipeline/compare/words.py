@@ -22,7 +22,7 @@ def verdict(comparison: Comparison) -> str | None:
         return None
     if comparison.winner_alone:
         return ALONE
-    if len(choice.ranking) == 1:
+    if len(choice.rivals) == 1:
         return ONLY
     if choice.tied_with is None:
         return UNREPEATED
@@ -63,9 +63,10 @@ def certainty(comparison: Comparison) -> Iterator[str]:
         is_green = ENERGY_PARTS in comparison.objective.rests_on
         # Whose difference from the next nobody knows is first, and no more than that.
         known = "Greenest" if is_green else "Best"
-        yield f"{'First' if told in (UNREPEATED, ALONE) else known}: {named}"
-    if told == ONLY:
-        yield "It is the only configuration that could be ranked."
+        is_known = told == GREENEST or (told == ONLY and not choice.behind)
+        yield f"{known if is_known else 'First'}: {named}"
+    if told == ONLY and not choice.behind:
+        yield "It is the only configuration that reached the target."
     elif told == UNREPEATED:
         yield (
             "Nothing tells of the noise, since no configuration ran with a second seed, so this "
@@ -75,6 +76,12 @@ def certainty(comparison: Comparison) -> Iterator[str]:
         yield "Only the runs that name it were read: ties and intervals take all (--top 2)."
     elif told == GREENEST:
         yield "The difference from each other one is beyond the noise of the repeats (95 %)."
+    if choice.behind:
+        last = "the last" if choice.behind == 1 else f"the last {choice.behind}"
+        yield (
+            "Tried once by a search that trained others again, and no rivals to these, since one "
+            f"run may be lucky: {last} of the ranking."
+        )
     if any(ranked.share_reached < 1 for ranked in choice.ranking):
         yield (
             "Where repeats missed the target, the cost is that of reaching it once, misses paid; "

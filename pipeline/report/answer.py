@@ -70,8 +70,9 @@ def answer(data: ReportData) -> Answer:
 
 
 def _verdict(choice: "Choice", metric: str) -> str:
-    if len(choice.ranking) == 1:
-        return "The only one that reached the target"
+    if len(choice.rivals) == 1:
+        alone = "First, and the only one with repeats"
+        return alone if choice.behind else "The only one that reached the target"
     if choice.tied_with is None:
         return "First, but nothing was repeated"
     if not choice.tied_with:

@@ -66,7 +66,7 @@ EXHAUSTIVE = ("grid", "brute_force")
 @click.option(
     "--prove",
     default="",
-    help="Further seeds that the first must stand; default: 5, for grids or one repeat none.",
+    help="Further seeds that the first must stand; default: 5, none for grids and fronts.",
 )
 @click.option(
     "--resume",

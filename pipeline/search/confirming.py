@@ -6,14 +6,12 @@ as missing the target, three of them seldom show. So the first has to prove itse
 seeds before it is named. If it misses, or another is first by then, that one has to.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.choice import Choice, choose, comparable
 from pipeline.search.plan import Plan
-from pipeline.search.pruning import Cap, Pruning, Unpruned
 from pipeline.tags import CONFIRMATION
 from pipeline.tracking.search_log import Child
 from steps.outcome import Outcome
@@ -45,15 +43,18 @@ def leaders(plan: Plan, trials: Sequence["Trial"], children: Sequence[Child]) ->
 def choice_of(plan: Plan, children: Sequence[Child]) -> Choice:
     """The ranking by what was trained so far.
 
-    Of the configurations with as many seeds as were asked for, or of all where none has: a leader's
-    first run was chosen for being cheap, so one that was not repeated is not to win by it.
+    Of the configurations with as many seeds as were asked for, none of them in vain, or of all
+    where there is none: a leader's first run was chosen for being cheap, so one that was not
+    repeated is not to win by it.
     """
     trained, _ = comparable([child.run for child in children])
     seeds: dict[str, set[str]] = {}
     for run in trained:
         seeds.setdefault(run.tags["config_id"], set()).add(run.parameters["seed"])
-    confirmed = [run for run in trained if len(seeds[run.tags["config_id"]]) >= plan.repeats]
-    return choose(confirmed or trained, plan.goal.sought)
+    lost = {config_id for config_id, _ in map(_training, _missed(children))}
+    confirmed = {name for name, known in seeds.items() if len(known) >= plan.repeats} - lost
+    of_confirmed = [run for run in trained if run.tags["config_id"] in confirmed]
+    return choose(of_confirmed or trained, plan.goal.sought)
 
 
 def missing_repeats(
@@ -70,41 +71,26 @@ def missing_repeats(
         children: all its trainings that have ended.
         under_way: config_id and seed of those that have not.
     """
-    done = {_training(child) for child in children} | set(under_way)
-    for seed in range(plan.seed + 1, plan.seed + plan.repeats):
+    begun = set(under_way)
+    done = {_training(child) for child in children} | begun
+    repeats = range(plan.seed + 1, plan.seed + plan.repeats)
+    for seed in repeats:
         for leader in leaders(plan, trials, children):
             if (leader.config_id, seed) not in done:
                 yield leader, seed
-    ranking = choice_of(plan, children).ranking if plan.prove else ()
-    if not ranking or ranking[0].repeats < plan.repeats:
+    if not plan.prove or any(seed in repeats for _, seed in begun):
+        return  # Of the repeats that are under way, one may yet become the first.
+    ranking = choice_of(plan, children).ranking
+    named = ranking[0].config_id if ranking and ranking[0].repeats >= plan.repeats else None
+    first = next((trial for trial in trials if trial.config_id == named), None)
+    if first is None:
         return
-    first = next(trial for trial in trials if trial.config_id == ranking[0].config_id)
     # A seed draws the parts of the data, too: where others missed, this one may as well.
     misses = Counter(seed for _, seed in map(_training, _missed(children)))
     seeds = range(plan.seed + plan.repeats, plan.seed + plan.repeats + plan.prove)
     for seed in sorted(seeds, key=lambda seed: -misses[seed]):
         if (first.config_id, seed) not in done:
             yield first, seed
-
-
-def rule_for(plan: Plan, children: Sequence[Child], trial: "Trial", seed: int) -> Pruning:
-    """When the training of a leader with another seed is given up.
-
-    Repeats never are: their mean is to be known. A proof is, as soon as the first could not be the
-    first after it, even if each further seed took as little as its best one.
-    """
-    cost = plan.goal.cost
-    ranking = choice_of(plan, children).ranking
-    if seed < plan.seed + plan.repeats or cost is None or len(ranking) < 2:
-        return Unpruned()
-    first, second = ranking[:2]
-    known = [spent for run in first.runs if (spent := cost.of(run)) is not None]
-    trainings = plan.repeats + plan.prove
-    if first.config_id != trial.config_id or len(known) >= trainings:
-        return Unpruned()
-    allowed = trainings * second.intervals[plan.goal.sought.metric].mean
-    others = (trainings - len(known) - 1) * min(known)
-    return Cap(slack=1.0, best=allowed - math.fsum(known) - others)
 
 
 def _missed(children: Iterable[Child]) -> list[Child]:

@@ -12,9 +12,9 @@ import click
 
 from pipeline import terminal
 from pipeline.search.compilations import Compilations
-from pipeline.search.confirming import missing_repeats, rule_for
+from pipeline.search.confirming import missing_repeats
 from pipeline.search.plan import Plan
-from pipeline.search.pruning import Halving, Pruning, Standing, pruning
+from pipeline.search.pruning import Halving, Pruning, Standing, Unpruned, pruning
 from pipeline.search.spent import Spent, spent_before
 from pipeline.search.trial import Trial
 from pipeline.tags import CONFIRMATION, TRIAL
@@ -139,14 +139,14 @@ class Search:
         return ""
 
     def _confirm(self) -> None:
-        """Train the leaders again, and the first of them further: see `confirming`."""
+        """Train the leaders again, and the first of them further, unpruned: see `confirming`."""
         while not self._budget_is_spent(self.spent()):
             following = next(self.missing_repeats(), None)
             if following is None:
                 return
             leader, seed = following
-            rule = rule_for(self.plan, self.children, leader, seed)
-            self._one(self._configuration(leader.point, seed), CONFIRMATION, leader.point, rule)
+            configuration = self._configuration(leader.point, seed)
+            self._one(configuration, CONFIRMATION, leader.point, Unpruned())
 
     def _configuration(self, point: "Point", seed: int) -> Configuration:
         configuration = self.plan.space.configuration(point, self.plan.fixed)

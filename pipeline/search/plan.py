@@ -152,11 +152,13 @@ def prove(text: str, goal: Goal, repeats: int, *, exhaustive: bool) -> int:
         exhaustive: whether the user wants to see all of the space.
 
     Raises:
-        InputError: it is no whole number from 0, or a front has no first.
+        InputError: it is no whole number from 0, or there is no first that could be proven.
     """
     if not text:
         return 0 if exhaustive or repeats == 1 or goal.is_front else DEFAULT_PROVE
     number = whole("--prove", text, 0)
+    if number and repeats == 1:
+        raise InputError("--prove", text, "needs --repeats from 2, which tell the first")
     if number and goal.is_front:
         problem = f"a front such as {goal.name} has no first that could be proven; leave it out"
         raise InputError("--prove", text, problem)

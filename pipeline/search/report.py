@@ -61,17 +61,19 @@ def _answer(search: Search, choice: Choice, decided: Mapping[str, str]) -> list[
     best, goal = choice.ranking[0], search.plan.goal
     known = "Best" if goal.cost is None else "Greenest"
     # With others as good within the noise, or none known of, it is first and no more than that.
-    title = known if choice.tied_with == () else "First"
+    title = known if choice.tied_with == () and len(choice.rivals) > 1 else "First"
     seeds = "1 seed" if best.repeats == 1 else f"{best.repeats} seeds"
     lines = [f"{title}: {best.name} ({best.config_id}), {_interval(best, goal)} over {seeds}."]
     names_tell_all = {each.name for each in search.plan.space.parameters} <= configurations.NAMED
     if not names_tell_all:
         lines.append(f"The space decided: {decided[best.config_id]}.")
     likely = probabilities_of_being_best(choice, goal.sought)
-    if likely and len(choice.ranking) > 1:
+    if likely and len(choice.rivals) > 1:
         lines.append(
             f"It is truly the best of these with probability {likely[best.config_id]:.0%}."
         )
+    if len(choice.rivals) == 1 and best.repeats > 1:
+        lines.append("No other has reached the target in as many repeats.")
     if choice.tied_with is None:
         lines.append("No repeat tells of the noise: another seed may turn the order around.")
     elif choice.tied_with:
@@ -80,6 +82,8 @@ def _answer(search: Search, choice: Choice, decided: Mapping[str, str]) -> list[
             for other in choice.tied_with
         )
         lines.append(f"Tied, within the noise of the repeats (95 %), with {names}.")
+    if next(search.missing_repeats(), None) is not None:
+        lines.append("The search ended before all repeats, and the proof of the first, were done.")
     return lines
 
 

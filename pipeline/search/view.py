@@ -107,4 +107,6 @@ class SearchView:
             is_unknown = bool(missing) and missing[-1][1] < plan.seed + plan.repeats
             return len(missing) + is_unknown * plan.prove
         leaders = min(ends) if plan.confirm_top is None else min(plan.confirm_top, *ends)
-        return trials_left + leaders * (plan.repeats - 1) + (plan.prove if leaders else 0)
+        again = leaders * (plan.repeats - 1) + (plan.prove if leaders else 0)
+        # Where a search is resumed with more trials, some have been trained again already.
+        return trials_left + max(0, again - (len(search.children) - tried))

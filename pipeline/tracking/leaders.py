@@ -81,6 +81,8 @@ def _configurations_that_could_win(
     experiment_id: str, metric: str, best_cost: BestCost, where: str
 ) -> list[list[RecordedRun]] | None:
     read: dict[str, list[RecordedRun]] = {}
+    met: set[str] = set()
+    followed: set[str] = set()
     best: float | None = None
     for run in found(
         experiment_id,
@@ -91,26 +93,39 @@ def _configurations_that_could_win(
         if best is not None and run.metrics[metric] > best * ROUNDING:
             break
         config_id = run.tags.get("config_id")
-        if config_id is None or config_id in read:
+        if config_id is None or config_id in met:
             continue
-        if len(read) >= MOST_CONFIGURATIONS:
+        if not met and not _are_all_like(run, experiment_id, where):
             return None
-        if not read and not _are_all_like(run, experiment_id, where):
-            return None
-        for each in (config_id, *_trained_again(run, experiment_id, where)):
-            if each not in read:
-                same = _both(_compared("tags.config_id", "=", each), where)
-                read[each] = list(found(experiment_id, same))
+        met.add(config_id)
+        wanted = [config_id]
+        while wanted:
+            if (each := wanted.pop()) in read:
+                continue
+            if len(read) == MOST_CONFIGURATIONS:
+                return None
+            same = _both(_compared("tags.config_id", "=", each), where)
+            read[each] = list(found(experiment_id, same))
+            for search in _searches_that_tried_it(read[each]) - followed:
+                followed.add(search)
+                wanted += _trained_again(search, experiment_id, where)
         best = best_cost(_newest_first(read.values()))
     return None if best is None else list(read.values())
 
 
-def _trained_again(trial: RecordedRun, experiment_id: str, where: str) -> set[str]:
-    """Configurations that the search of a trial has trained again; none where it is no trial."""
-    if trial.tags.get(ROLE) != TRIAL or PARENT not in trial.tags:
+def _searches_that_tried_it(runs: Sequence[RecordedRun]) -> set[str]:
+    """Of a configuration that got to its target with one seed; none where it did with more."""
+    reached = [run for run in runs if run.tags.get("outcome") == "REACHED"]
+    if len({run.parameters.get("seed", run.run_id) for run in reached}) > 1:
         return set()
-    of_search = _compared(f"tags.`{PARENT}`", "=", trial.tags[PARENT])
-    again = f"{of_search} and {_compared(f'tags.`{ROLE}`', '=', CONFIRMATION)}"
+    trials = (run.tags for run in reached if run.tags.get(ROLE) == TRIAL)
+    return {tags[PARENT] for tags in trials if PARENT in tags}
+
+
+def _trained_again(search: str, experiment_id: str, where: str) -> set[str]:
+    """The configurations of which a search has trained leaders again."""
+    again = _compared(f"tags.`{PARENT}`", "=", search)
+    again += f" and {_compared(f'tags.`{ROLE}`', '=', CONFIRMATION)}"
     runs = found(experiment_id, _both(again, where))
     return {run.tags["config_id"] for run in runs if "config_id" in run.tags}
 

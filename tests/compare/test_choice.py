@@ -197,17 +197,45 @@ def test_what_the_noise_does_not_tell_apart_is_tied_and_what_it_does_is_not():
 def test_what_a_search_tried_once_is_no_rival_to_what_it_trained_again():
     lucky = of_search(run_of(0.1, 0, 5))
     leader = [of_search(run_of(0.2, 0, 6)), of_search(run_of(0.2, 1, 9), "confirmation")]
-    choice = choice_of([lucky, *leader])
-    assert order(choice) == [0.2]
-    assert reasons(choice)[lucky.run_id].startswith("tried once by a search that trained others")
+    cheaper = of_search(run_of(0.3, 0, 4))
+    choice = choice_of([lucky, cheaper, *leader])
+    assert order(choice) == [0.2, 0.3, 0.1]
+    assert choice.behind == 2
+    assert [ranked.parameters["lr"] for ranked in choice.rivals] == ["0.2"]
+    assert choice.tied_with == ()  # there is nobody that it could be tied with
+    twice = replace(lucky, run_id="the same search once more", tags={**lucky.tags})
+    assert order(choice_of([lucky, twice, *leader])) == [0.2, 0.1]
 
-    assert order(choice_of([lucky, leader[0]])) == [0.1, 0.2]  # none was trained again
-    missed = of_search(run_of(0.2, 1, outcome="DIVERGED"), "confirmation")
-    assert order(choice_of([lucky, leader[0], missed])) == [0.1]
-    assert order(choice_of([of_search(lucky, search="q"), *leader])) == [0.1, 0.2]
-    assert order(choice_of([run_of(0.1, 0, 5), *leader])) == [0.1, 0.2]  # the user's own
-    again = replace(run_of(0.1, 1, 8), run_id="again")
-    assert order(choice_of([lucky, again, *leader])) == [0.1, 0.2]
+
+@pytest.mark.parametrize(
+    ("lucky", "leader"),
+    [
+        ([of_search(run_of(0.1, 0, 5))], [of_search(run_of(0.2, 0, 6))]),
+        ([of_search(run_of(0.1, 0, 5), search="q")], []),
+        ([run_of(0.1, 0, 5)], []),
+        ([of_search(run_of(0.1, 0, 5)), run_of(0.1, 1, 8)], []),
+    ],
+    ids=["no other repeated", "of another search", "of no search", "repeated by its user"],
+)
+def test_what_was_tried_by_no_search_that_repeats_or_more_than_once_is_a_rival(lucky, leader):
+    repeated = [of_search(run_of(0.2, 0, 6)), of_search(run_of(0.2, 1, 9), "confirmation")]
+    choice = choice_of([*lucky, *(leader or repeated)])
+    assert order(choice) == [0.1, 0.2]
+    assert choice.behind == 0
+
+
+def test_a_property_of_the_model_is_no_matter_of_luck_and_needs_no_repeat():
+    runs = [
+        of_search(run_of(0.1, 0, 5)),
+        *(of_search(run_of(0.2, seed, 6), "confirmation") for seed in range(2)),
+    ]
+    sizes = (1.0, 2.0, 2.0)
+    runs = [
+        replace(run, metrics={**run.metrics, "model_size_bytes": size})
+        for run, size in zip(runs, sizes, strict=True)
+    ]
+    assert order(choice_of(runs, "model_size")) == [0.1, 0.2]
+    assert order(choice_of(runs)) == [0.2, 0.1]
 
 
 def test_repeats_without_noise_leave_nothing_tied_but_equals():

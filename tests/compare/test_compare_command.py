@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.entities import Metric, Param, RunTag
-from recorded_runs import repeats, run_of
+from recorded_runs import of_search, repeats, run_of
 
 from pipeline.compare import table
 from pipeline.compare.answer import as_text
@@ -219,6 +219,26 @@ def test_searches_and_grids_of_another_version_do_not_keep_a_report_from_being_l
     text = report.read_text(encoding="utf-8")
     assert "given up, since they could no longer win" in text
     assert 'id="fixed-point"' not in text
+
+
+def test_what_a_search_tried_once_comes_behind_and_is_not_what_the_winner_is_told_from(
+    plant, greenest
+):
+    lucky = of_search(run_of(0.1, energy_j=5.0))
+    leader = [
+        of_search(run_of(0.2, seed, 6.0 + seed), "trial" if seed == 0 else "confirmation")
+        for seed in range(3)
+    ]
+    plant(lucky, *leader)
+    code, out, err = greenest("compare", "--record", "no")
+    assert code == 0, err
+    assert f"First: {leader[0].name.removesuffix('-s0')} ({leader[0].tags['config_id']})" in out
+    told = " ".join(out.split())
+    assert "Tried once by a search that trained others again" in told
+    assert "one run may be lucky: the last of the ranking." in told
+    assert "It is the only" not in out and "Greenest" not in out
+    ranking = json.loads(greenest("compare", "--json")[1])["ranking"]
+    assert [each["params"]["lr"] for each in ranking] == ["0.2", "0.1"]
 
 
 def test_nothing_recorded_of_an_objective_is_told_as_such(plant, greenest):

@@ -1,17 +1,12 @@
 """What is trained again once the trials are over, and who may be named first."""
 
-import math
-
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
 from paper_engine import SPACE, Bench, PaperEngine
 from searches import recorded, seeds_by_configuration
 
-from pipeline.search.confirming import choice_of, missing_repeats, rule_for
+from pipeline.search.confirming import choice_of, missing_repeats
 from pipeline.search.goal import goal
 from pipeline.search.plan import Limits, Plan
-from pipeline.search.pruning import Cap, Standing, Unpruned
 from pipeline.search.space import Space
 from pipeline.search.trial import Trial
 from pipeline.tags import CONFIRMATION, TRIAL
@@ -35,8 +30,9 @@ def again(engine: PaperEngine) -> list[tuple[str, str]]:
     ]
 
 
-def test_the_first_of_the_leaders_proves_itself_with_further_seeds(bench):
-    engine = PaperEngine(workers=1)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_first_of_the_leaders_proves_itself_with_further_seeds(bench, workers):
+    engine = PaperEngine(workers=workers)
     bench(repeats=REPEATS, confirm_top=2, prove=PROVE).run(engine)
     repeats, proofs = [("0.006", "1"), ("0.005", "1")], ["2", "3", "4"]
     assert again(engine) == [*repeats, *(("0.006", seed) for seed in proofs)]
@@ -100,11 +96,13 @@ def planned(tmp_path, **choices) -> Plan:
     return Plan(**{**given, **choices})
 
 
-def trained(plan: Plan, lr: float, seed: int, spent_j: float) -> Child:
+def trained(
+    plan: Plan, lr: float, seed: int, spent_j: float, outcome: str = Outcome.REACHED
+) -> Child:
     configuration = plan.space.configuration({"lr": lr}, plan.fixed)
     parameters = configuration.parameters() | {"seed": str(seed)}
     metrics = {"energy_spent_j": spent_j, "energy_to_accuracy_j": spent_j, "epochs": 3.0}
-    tags = {"config_id": configuration.config_id, "outcome": str(Outcome.REACHED)}
+    tags = {"config_id": configuration.config_id, "outcome": str(outcome)}
     run = RecordedRun(f"{lr} {seed}", "name", "FINISHED", 0, parameters, metrics, tags)
     return Child(run, 0, CONFIRMATION if seed else TRIAL, {"lr": lr})
 
@@ -115,55 +113,35 @@ def trial(child: Child) -> Trial:
     return Trial(0, child.point, config_id, "REACHED", spent_j, 1.0, (spent_j,), config_id)
 
 
-JOULES = st.floats(1.0, 1000.0)
-
-
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory):
     return planned(tmp_path_factory.mktemp("space"))
 
 
-@given(
-    of_first=st.lists(JOULES, min_size=REPEATS, max_size=REPEATS + PROVE - 1),
-    of_second=st.lists(JOULES, min_size=REPEATS, max_size=REPEATS),
-)
-def test_a_proof_is_given_up_once_the_first_could_not_be_first_after_it_and_not_before(
-    plan, of_first, of_second
-):
-    assume(math.fsum(of_first) / len(of_first) < math.fsum(of_second) / len(of_second))
-    children = [
-        trained(plan, lr, seed, spent_j)
-        for lr, costs in ((0.006, of_first), (0.005, of_second))
-        for seed, spent_j in enumerate(costs)
-    ]
-    first = trial(children[0])
-    rule = rule_for(plan, children, first, seed=len(of_first))
-    assert isinstance(rule, Cap)
-
-    def is_first_with(spent_j: float) -> bool:
-        rest = [min(of_first)] * (REPEATS + PROVE - len(of_first) - 1)
-        further = [
-            trained(plan, 0.006, seed, joules)
-            for seed, joules in enumerate([spent_j, *rest], start=len(of_first))
-        ]
-        ranking = choice_of(plan, [*children, *further]).ranking
-        return ranking[0].config_id == first.config_id
-
-    assert is_first_with(rule.limit * (1 - 1e-9) - 1e-9)
-    assert not is_first_with(rule.limit * (1 + 1e-9) + 1e-9)
-    assert rule.gives_up(Standing(rule.limit + 1, 0.0, 1, 0.5, 3)) == "cap"
-    assert rule.limit >= math.fsum(of_first) / len(of_first) - 1e-9
-
-
-def test_a_repeat_is_never_given_up_and_neither_is_a_proof_without_a_rival(plan):
+def test_each_is_proven_once_its_repeats_are_over_and_not_while_one_is_under_way(plan):
     children = [trained(plan, 0.006, seed, 5.0) for seed in range(REPEATS)]
-    first = trial(children[0])
+    first, other = trial(children[0]), trial(trained(plan, 0.005, 0, 9.0))
+    children.append(trained(plan, 0.005, 0, 9.0))
     proofs = [(first, seed) for seed in range(REPEATS, REPEATS + PROVE)]
-    assert list(missing_repeats(plan, [first], children)) == proofs
-    assert isinstance(rule_for(plan, children, first, seed=REPEATS), Unpruned)
-    children += [trained(plan, 0.005, seed, 9.0) for seed in range(REPEATS)]
-    assert isinstance(rule_for(plan, children, first, seed=REPEATS), Cap)
-    assert isinstance(rule_for(plan, children, first, seed=REPEATS - 1), Unpruned)
+    missing = list(missing_repeats(plan, [first, other], children))
+    assert missing == [(other, 1), *proofs]
+    under_way = [(other.config_id, 1)]
+    assert list(missing_repeats(plan, [first, other], children, under_way)) == []
+    children.append(trained(plan, 0.005, 1, 9.0))
+    assert list(missing_repeats(plan, [first, other], children)) == proofs
+
+
+@pytest.mark.parametrize("outcome", ["BUDGET_EXHAUSTED", "FAILED"])
+def test_a_first_whose_proof_did_not_come_to_the_target_is_no_longer_ranked(plan, outcome):
+    children = [trained(plan, 0.006, seed, 5.0) for seed in range(REPEATS)]
+    children += [trained(plan, 0.005, seed, 6.0) for seed in range(REPEATS)]
+    assert [each.parameters["lr"] for each in choice_of(plan, children).ranking] == [
+        "0.006",
+        "0.005",
+    ]
+    children.append(trained(plan, 0.006, REPEATS, 5.0, outcome))
+    (ranked,) = choice_of(plan, children).ranking
+    assert ranked.parameters["lr"] == "0.005"
 
 
 def test_another_that_has_become_the_first_has_to_prove_itself_too(plan):

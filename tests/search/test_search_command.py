@@ -30,6 +30,7 @@ from steps.train import EpochRecorder, runner
             ("--objective", "energy,val_accuracy", "--prove", "2"),
             "--prove 2: a front such as energy,val_accuracy has no first",
         ),
+        (("--repeats", "1", "--prove", "2"), "--prove 2: needs --repeats from 2"),
         (("--resume", "maybe"), "--resume maybe: choose yes or no"),
         (("--lr", "0.1"), "--lr 0.1: is decided by --space"),
         (("--resume",), "--resume yes: there is no such search"),
@@ -81,6 +82,7 @@ def test_a_search_leaves_a_parent_with_the_answer_and_a_run_for_each_training(se
     winner = parent.data.tags["search.greenest"]
     named = "First" if "Tied, within the noise" in out else "Greenest"
     assert winner in out and out.startswith(f"Ended by --trials 4.\n{named}: ")
+    assert "ended before all repeats" not in out
     assert winner in parent.data.tags["mlflow.note.content"]
     assert "probability of being the best" in parent.data.tags["mlflow.note.content"]
     assert parent.data.params["sampler"] == "tpe"
@@ -170,6 +172,7 @@ def test_the_energy_budget_ends_a_search_within_one_training(search, store):
     code, out, _ = search("--budget-kj", "0.1", "--repeats", "3")
     assert code == 0
     assert out.startswith("Ended by --budget-kj.")
+    assert "The search ended before all repeats, and the proof of the first, were done." in out
     (parent,), children = recorded(store)
     last = children[-1].data.metrics["energy_spent_j"]
     spent = parent.data.metrics["search_energy_j"]
