@@ -145,7 +145,9 @@ def _parse_file(path: Path) -> PartCalibration:
         *(OSError, ValueError, yaml.YAMLError, RecursionError),
         *(ArithmeticError, AttributeError, KeyError, TypeError),
     ) as error:
+        # A parser repeats what it cannot read, which may be any character.
         told = " ".join(str(error).split())
+        told = "".join(each if each.isprintable() else "\ufffd" for each in told)
         raise ValueError(
             f"calibration {path}: must map gpu, cpu or ram to scale and offset_w ({told})"
         ) from error

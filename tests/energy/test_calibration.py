@@ -104,13 +104,17 @@ def test_each_part_may_have_its_own_calibration(tmp_path: Path) -> None:
     [
         *("", "gpu: 3", "fan: {scale: 1, offset_w: 0}", "gpu: {scale: 1}", "- 1", "{"),
         f"gpu: {{scale: {'9' * 400}, offset_w: 0}}",
+        "`\u05c8",
     ],
 )
-def test_a_calibration_file_that_is_none_is_named(text: str, tmp_path: Path) -> None:
+def test_a_calibration_file_that_is_none_is_named_in_a_line_that_prints(
+    text: str, tmp_path: Path
+) -> None:
     file = tmp_path / "wall.yaml"
-    file.write_text(text)
-    with pytest.raises(ValueError, match=r"wall\.yaml: must map gpu, cpu or ram"):
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"wall\.yaml: must map gpu, cpu or ram") as refusal:
         parse(str(file))
+    assert str(refusal.value).isprintable()
 
 
 def test_readings_are_read_from_a_table(tmp_path: Path) -> None:
