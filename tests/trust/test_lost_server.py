@@ -20,8 +20,8 @@ from steps.configuration import Configuration
 
 RUN = ("run", "--dataset", "iris", "--hidden", "6", "--max-epochs", "3", "--country", "FRA")
 
-BY_CHANCE = {"cpu_utilization", "energy.flags", "training.caution"}
-"""What a short run has or has not, as the machine is busy or not."""
+BY_CHANCE = {"cpu_utilization", "energy.flags", "learning_rate", "training.caution"}
+"""What a short run has or has not, or of which epochs, as the machine is busy or not."""
 
 
 @pytest.fixture(scope="session")
