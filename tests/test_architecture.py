@@ -218,7 +218,7 @@ def test_every_folder_of_the_house_is_on_the_map(project):
         ("the stopping rule", "steps/train/rule.py"),
         ("the GPU's counter", "energy/sources/counter.py"),
         ("what is logged to MLflow", "pipeline/tracking/run_log.py"),
-        ("the choice of the winner", "pipeline/choice/"),
+        ("the choice of the winner", "pipeline/choice/ranking.py"),
     ],
 )
 def test_stranger_finds_the_one_place_to_change(project, to_change, place):
