@@ -1,7 +1,8 @@
 """Which configuration to try next, by Optuna's samplers or along a grid.
 
-`ask` is a function of what has been tried: it keeps no state. A search that was interrupted asks
-the same questions again that an undisturbed one would have asked, from the record in MLflow.
+`ask` is a function of what has been tried: a search that was interrupted asks the same questions
+again that an undisturbed one would have asked, from the record in MLflow. What it keeps, Optuna's
+study of the question before, only saves making that anew, which would take longer and longer.
 """
 
 import importlib
@@ -51,6 +52,7 @@ class Sampling:
     slack: float
     figures: int = 0
     target: float = field(init=False)
+    _kept: list["_Study"] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """See that the sampler can be had.
@@ -111,7 +113,8 @@ class Sampling:
             trial = study.ask()
             yield self.space.suggest(trial)
             # Only a point that cannot be taken gets here. It is no news, or refused: told as bad
-            # as the worst, so that the sampler looks elsewhere.
+            # as the worst, so that the sampler looks elsewhere, in this question alone.
+            self._kept.clear()
             study.tell(trial, worst or [0.0] * len(study.directions))
         yield from self._what_is_left()
 
@@ -141,11 +144,22 @@ class Sampling:
     def _study(
         self, trials: Sequence[Trial], told: "Sequence[tuple[float, ...] | None]"
     ) -> "optuna.Study":
-        study = _quiet_study(self._optuna_sampler(len(trials)), max(1, self.figures))
+        sampler = self._optuna_sampler(len(trials))
+        known = [(trial.config_id, figures) for trial, figures in zip(trials, told, strict=True)]
+        kept = self._kept.pop() if self._kept else None
+        if kept is not None and known[: len(kept.told)] == kept.told:
+            study, already = kept.study, len(kept.told)
+            study.sampler = sampler
+            # What was asked for then is among what is told now.
+            states = _optuna().trial.TrialState
+            for asked in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
+                study.tell(asked.number, state=states.FAIL)
+        else:
+            study, already = _quiet_study(sampler, max(1, self.figures)), 0
         distributions = self.space.distributions()
         create = _optuna().trial.create_trial
         for index, (trial, figures) in enumerate(zip(trials, told, strict=True)):
-            if figures is None:
+            if index < already or figures is None:
                 continue
             study.add_trial(
                 create(
@@ -156,6 +170,9 @@ class Sampling:
                     system_attrs={"NSGAIISampler:generation": index // GENERATION},
                 )
             )
+        if self.sampler == "tpe":
+            # Others count the questions that a study was asked, too.
+            self._kept.append(_Study(study, known))
         return study
 
     def _optuna_sampler(self, trials: int) -> "optuna.samplers.BaseSampler":
@@ -186,6 +203,14 @@ class Sampling:
             else:
                 return point
         raise refused
+
+
+@dataclass(frozen=True)
+class _Study:
+    """Optuna's study of a question, and what it was told of each trial, by config_id."""
+
+    study: "optuna.Study"
+    told: "Sequence[tuple[str, tuple[float, ...] | None]]"
 
 
 def _optuna() -> Any:

@@ -1,5 +1,6 @@
 """Which configuration comes next: a function of what was tried, and of nothing else."""
 
+import random
 import sys
 
 import pytest
@@ -68,6 +69,25 @@ def test_every_sampler_asks_the_same_after_the_same_history(sampling, sampler, f
     again = sampling(RANGES, sampler, figures=figures)
     for number in range(len(done)):
         assert again.ask(done[:number]) == done[number].point
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsgaii", "qmc"])
+@pytest.mark.parametrize("text", [LISTS, RANGES], ids=["lists", "ranges"])
+@pytest.mark.parametrize("figures", [0, 2])
+def test_one_that_was_asked_before_asks_what_a_new_one_would(sampling, sampler, text, figures):
+    costs = random.Random(0)
+    asked, done = sampling(text, sampler, figures=figures), []
+    for number in range(60):
+        point = asked.ask(done)
+        assert point == sampling(text, sampler, figures=figures).ask(done)
+        if point is None:
+            break
+        # Now and then one is the best or the dearest, which changes what is told of the others.
+        outcome = Outcome.REACHED if costs.random() < 0.5 else Outcome.CAPPED
+        cost = costs.uniform(1.0, 9.0)
+        known = (cost, -cost)[:figures] if figures and outcome == Outcome.REACHED else None
+        done.append(trial_of(asked.space, number, point, outcome, cost, known))
+    assert len(done) > 15
 
 
 @pytest.mark.parametrize("sampler", ALONG_RANGES)
