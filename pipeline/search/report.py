@@ -83,7 +83,7 @@ def _answer(search: Search, choice: Choice, decided: Mapping[str, str]) -> list[
         )
         lines.append(f"Tied, within the noise of the repeats (95 %), with {names}.")
     if next(search.missing_repeats(), None) is not None:
-        lines.append("The search ended before all repeats, and the proof of the first, were done.")
+        lines.append("The search ended before all its repeats were done.")
     return lines
 
 
